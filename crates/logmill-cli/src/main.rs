@@ -1,0 +1,3 @@
+//! The `logmill` command.
+
+fn main() {}

@@ -1,0 +1,211 @@
+//! Writes Kafka's primitive types, and keeps large byte strings out of the copy.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::error::EncodeError;
+use crate::ids::Uuid;
+
+/// Byte strings from this size on are handed to the socket as they are, instead of being copied.
+const SPLICE_FROM: usize = 4096;
+
+/// A message being written. Small values are appended to one buffer; record batches stay where they
+/// are and are only remembered by position.
+#[derive(Debug, Default)]
+pub struct Writer {
+    buffer: BytesMut,
+    /// Byte strings to send, each before the position in `buffer` it stands at.
+    splices: Vec<(usize, Bytes)>,
+    spliced: usize,
+}
+
+macro_rules! fixed {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $put:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[inline]
+            pub fn $name(&mut self, value: $type) {
+                self.buffer.$put(value);
+            }
+        )*
+    };
+}
+
+impl Writer {
+    /// An empty message.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len() + self.spliced
+    }
+
+    /// Whether nothing has been written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fixed! {
+        /// One signed byte.
+        i8: i8 = put_i8;
+        /// Two bytes, big-endian, signed.
+        i16: i16 = put_i16;
+        /// Two bytes, big-endian, unsigned.
+        u16: u16 = put_u16;
+        /// Four bytes, big-endian, signed.
+        i32: i32 = put_i32;
+        /// Four bytes, big-endian, unsigned.
+        u32: u32 = put_u32;
+        /// Eight bytes, big-endian, signed.
+        i64: i64 = put_i64;
+        /// An IEEE 754 double, big-endian.
+        f64: f64 = put_f64;
+    }
+
+    /// One byte, 0 or 1.
+    pub fn bool(&mut self, value: bool) {
+        self.buffer.put_u8(u8::from(value));
+    }
+
+    /// Sixteen bytes.
+    pub fn uuid(&mut self, value: Uuid) {
+        self.buffer.put_slice(&value.0);
+    }
+
+    /// A variable-length unsigned integer.
+    pub fn uvarint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.buffer.put_u8(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.buffer.put_u8(value as u8);
+    }
+
+    /// The number of elements of an array, or null.
+    ///
+    /// # Errors
+    /// There are more than 2^31 − 2.
+    pub fn count(&mut self, count: Option<usize>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+        self.length(count, i32::MAX as usize - 1, flexible, what, |out, length| out.i32(length))
+    }
+
+    /// A string, or null.
+    ///
+    /// # Errors
+    /// It is longer than 32,767 bytes.
+    pub fn string(&mut self, value: Option<&str>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+        let length = value.map(str::len);
+        self.length(length, i16::MAX as usize, flexible, what, |out, length| out.i16(length as i16))?;
+        self.buffer.put_slice(value.unwrap_or_default().as_bytes());
+        Ok(())
+    }
+
+    /// A byte string or a block of records, or null.
+    ///
+    /// # Errors
+    /// It is longer than 2^31 − 2 bytes.
+    pub fn bytes(&mut self, value: Option<&Bytes>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+        self.count(value.map(Bytes::len), flexible, what)?;
+        if let Some(value) = value {
+            self.append(value);
+        }
+        Ok(())
+    }
+
+    /// Bytes without a length, copied when they are few and spliced when they are many.
+    pub fn append(&mut self, value: &Bytes) {
+        if value.len() >= SPLICE_FROM {
+            self.splices.push((self.buffer.len(), value.clone()));
+            self.spliced += value.len();
+        } else {
+            self.buffer.put_slice(value);
+        }
+    }
+
+    /// The head of the tagged fields that end a flexible structure: how many follow.
+    pub fn tagged_count(&mut self, fields: u32) {
+        self.uvarint(fields);
+    }
+
+    /// One tagged field (KIP-482): its tag, its length, and what `body` writes.
+    ///
+    /// # Errors
+    /// What `body` fails with.
+    pub fn tagged(
+        &mut self,
+        tag: u32,
+        body: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut field = Writer::new();
+        body(&mut field)?;
+        self.uvarint(tag);
+        self.uvarint(field.len() as u32);
+        let mut from = 0;
+        for (at, bytes) in field.splices {
+            self.buffer.put_slice(&field.buffer[from..at]);
+            self.append(&bytes);
+            from = at;
+        }
+        self.buffer.put_slice(&field.buffer[from..]);
+        Ok(())
+    }
+
+    fn length(
+        &mut self,
+        length: Option<usize>,
+        most: usize,
+        flexible: bool,
+        what: &'static str,
+        classic: impl FnOnce(&mut Self, i32),
+    ) -> Result<(), EncodeError> {
+        if let Some(length) = length.filter(|&length| length > most) {
+            return Err(EncodeError::TooLong { what, length });
+        }
+        match (length, flexible) {
+            (Some(length), true) => self.uvarint(length as u32 + 1),
+            (None, true) => self.uvarint(0),
+            (Some(length), false) => classic(self, length as i32),
+            (None, false) => classic(self, -1),
+        }
+        Ok(())
+    }
+
+    /// Overwrites four bytes written before any splice: a frame's length.
+    pub(super) fn patch_u32(&mut self, at: usize, value: u32) {
+        self.buffer[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+
+    /// The pieces, in order; together they are the message.
+    pub(super) fn into_pieces(mut self) -> Vec<Bytes> {
+        let mut pieces = Vec::with_capacity(2 * self.splices.len() + 1);
+        let mut taken = 0;
+        for (at, bytes) in self.splices {
+            if at > taken {
+                pieces.push(self.buffer.split_to(at - taken).freeze());
+                taken = at;
+            }
+            pieces.push(bytes);
+        }
+        if !self.buffer.is_empty() {
+            pieces.push(self.buffer.freeze());
+        }
+        pieces
+    }
+
+    /// The message as one contiguous buffer; copies only if something was spliced.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        if self.splices.is_empty() {
+            return self.buffer.freeze();
+        }
+        let mut whole = BytesMut::with_capacity(self.len());
+        for piece in self.into_pieces() {
+            whole.put_slice(&piece);
+        }
+        whole.freeze()
+    }
+}

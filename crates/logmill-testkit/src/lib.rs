@@ -1,0 +1,1 @@
+//! What tests need and production must not have: an embedded broker, faults, launchers.

@@ -1,0 +1,1 @@
+//! A work queue on the Kafka you already have, and a fast native Kafka client under it.
