@@ -15,7 +15,8 @@
 
 pub mod error;
 pub mod ids;
-// messages and wire land with the generator
+pub mod messages;
 pub mod records;
+pub mod wire;
 
 pub mod work;

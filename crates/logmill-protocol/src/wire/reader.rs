@@ -132,6 +132,26 @@ impl Reader {
         }
     }
 
+    /// An array, `None` for null; `element` reads one element.
+    ///
+    /// # Errors
+    /// The count does not fit what is left, or an element does not.
+    pub fn array<T>(
+        &mut self,
+        flexible: bool,
+        what: &'static str,
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<Vec<T>>, DecodeError> {
+        let Some(count) = self.count(flexible, what)? else { return Ok(None) };
+        // The claimed count is trusted only as far as the bytes that are there could fill it.
+        let likely = count.min(self.rest.len() / size_of::<T>().max(1) + 1);
+        let mut list = Vec::with_capacity(likely.min(count));
+        for _ in 0..count {
+            list.push(element(self)?);
+        }
+        Ok(Some(list))
+    }
+
     /// A string, `None` for null.
     ///
     /// # Errors

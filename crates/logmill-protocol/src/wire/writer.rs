@@ -93,6 +93,21 @@ impl Writer {
         self.length(count, i32::MAX as usize - 1, flexible, what, |out, length| out.i32(length))
     }
 
+    /// An array, or null; `element` writes one element.
+    ///
+    /// # Errors
+    /// There are more than 2^31 − 2, or an element cannot be written.
+    pub fn array<T>(
+        &mut self,
+        list: Option<&[T]>,
+        flexible: bool,
+        what: &'static str,
+        mut element: impl FnMut(&mut Self, &T) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.count(list.map(<[T]>::len), flexible, what)?;
+        list.unwrap_or_default().iter().try_for_each(|item| element(self, item))
+    }
+
     /// A string, or null.
     ///
     /// # Errors

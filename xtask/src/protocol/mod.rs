@@ -1,0 +1,245 @@
+//! `cargo xtask protocol`: writes `crates/logmill-protocol/src/messages/` from the message definitions
+//! inside the kafka-clients jar. `--check` writes nothing and fails if a file would change.
+
+mod render;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use schema::{Definition, Versions};
+
+/// The APIs in use, by their names in the definitions. Each has a request and a response.
+const APIS: &[&str] = &[
+    "AddOffsetsToTxn",
+    "AddPartitionsToTxn",
+    "AlterUserScramCredentials",
+    "ApiVersions",
+    "ConsumerGroupDescribe",
+    "ConsumerGroupHeartbeat",
+    "CreateAcls",
+    "CreatePartitions",
+    "CreateTopics",
+    "DeleteAcls",
+    "DeleteGroups",
+    "DeleteRecords",
+    "DeleteTopics",
+    "DescribeAcls",
+    "DescribeClientQuotas",
+    "DescribeCluster",
+    "DescribeConfigs",
+    "DescribeGroups",
+    "DescribeLogDirs",
+    "DescribeProducers",
+    "DescribeTopicPartitions",
+    "DescribeTransactions",
+    "DescribeUserScramCredentials",
+    "ElectLeaders",
+    "EndTxn",
+    "Fetch",
+    "FindCoordinator",
+    "GetTelemetrySubscriptions",
+    "Heartbeat",
+    "IncrementalAlterConfigs",
+    "InitProducerId",
+    "JoinGroup",
+    "LeaveGroup",
+    "ListGroups",
+    "ListOffsets",
+    "ListTransactions",
+    "Metadata",
+    "OffsetCommit",
+    "OffsetDelete",
+    "OffsetFetch",
+    "OffsetForLeaderEpoch",
+    "Produce",
+    "PushTelemetry",
+    "SaslAuthenticate",
+    "SaslHandshake",
+    "SyncGroup",
+    "TxnOffsetCommit",
+];
+
+/// What is no API but has a layout of its own: headers, and the blobs inside JoinGroup and SyncGroup.
+const BLOCKS: &[(&str, &[&str])] = &[
+    ("header", &["RequestHeader", "ResponseHeader"]),
+    ("consumer_protocol_assignment", &["ConsumerProtocolAssignment"]),
+    ("consumer_protocol_subscription", &["ConsumerProtocolSubscription"]),
+];
+
+const TARGET: &str = "crates/logmill-protocol/src/messages";
+
+/// Generates from the jar at `jar` into the workspace at `root`.
+pub(crate) fn run(root: &Path, jar: &Path, check: bool) -> Result<(), String> {
+    let files = generate(jar)?;
+    let target = root.join(TARGET);
+    let mut stale = Vec::new();
+    for (name, text) in &files {
+        let path = target.join(name);
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
+            stale.push(name.clone());
+            if !check {
+                std::fs::create_dir_all(&target).map_err(|e| e.to_string())?;
+                std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+            }
+        }
+    }
+    for entry in std::fs::read_dir(&target).map_err(|e| format!("{}: {e}", target.display()))? {
+        let entry = entry.map_err(|e| e.to_string())?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !files.contains_key(&name) {
+            stale.push(format!("{name} (no longer generated)"));
+            if !check {
+                std::fs::remove_file(entry.path()).map_err(|e| e.to_string())?;
+            }
+        }
+    }
+    match (stale.is_empty(), check) {
+        (true, _) => println!("{} files in {TARGET} are as generated", files.len()),
+        (false, false) => println!("wrote {} of {} files in {TARGET}", stale.len(), files.len()),
+        (false, true) => {
+            return Err(format!("not as generated: {}; run `cargo xtask protocol`", stale.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+fn generate(jar: &Path) -> Result<BTreeMap<String, String>, String> {
+    let folder = std::env::temp_dir().join(format!("logmill-protocol-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    let definitions = extract(jar, &folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    let definitions = definitions?;
+    let find = |name: &str| definitions.get(name).ok_or_else(|| format!("the jar has no definition of {name}"));
+
+    let mut files = BTreeMap::new();
+    let mut modules = Vec::new();
+    let mut keys = Vec::new();
+    for api in APIS {
+        let pair = [find(&format!("{api}Request"))?.clone(), find(&format!("{api}Response"))?.clone()];
+        let module = render::snake(api);
+        files.insert(format!("{module}.rs"), format_rust(&render::file(&pair)?)?);
+        keys.push((pair[0].api_key.ok_or_else(|| format!("{api} has no key"))?, *api, pair[0].clone()));
+        modules.push((module, format!("{api}: request and response.")));
+    }
+    for (module, names) in BLOCKS {
+        let blocks = names.iter().map(|name| find(name).cloned()).collect::<Result<Vec<_>, _>>()?;
+        files.insert(format!("{module}.rs"), format_rust(&render::file(&blocks)?)?);
+        modules.push(((*module).to_owned(), format!("{}.", names.join(", "))));
+    }
+    modules.sort();
+    keys.sort_by_key(|key| key.0);
+    files.insert("mod.rs".to_owned(), format_rust(&index(&modules, &keys)?)?);
+    Ok(files)
+}
+
+fn is_wanted(name: &str) -> bool {
+    let api = name.strip_suffix("Request").or_else(|| name.strip_suffix("Response"));
+    api.is_some_and(|api| APIS.contains(&api)) || BLOCKS.iter().any(|(_, names)| names.contains(&name))
+}
+
+fn extract(jar: &Path, folder: &Path) -> Result<BTreeMap<String, Definition>, String> {
+    let status = Command::new("jar")
+        .current_dir(folder)
+        .arg("xf")
+        .arg(jar)
+        .arg("common/message")
+        .status()
+        .map_err(|e| format!("`jar` (of a JDK) cannot be run: {e}; run `cargo xtask servers`"))?;
+    if !status.success() {
+        return Err(format!("`jar xf {}` failed: {status}", jar.display()));
+    }
+    let mut definitions = BTreeMap::new();
+    for entry in std::fs::read_dir(folder.join("common/message")).map_err(|e| e.to_string())? {
+        let path = entry.map_err(|e| e.to_string())?.path();
+        let wanted = path.file_stem().is_some_and(|stem| is_wanted(&stem.to_string_lossy()));
+        if wanted {
+            let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+            let definition = schema::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+            definitions.insert(definition.name.clone(), definition);
+        }
+    }
+    Ok(definitions)
+}
+
+fn index(modules: &[(String, String)], keys: &[(i16, &str, Definition)]) -> Result<String, String> {
+    let mut out = String::from(
+        "//! Kafka's requests and responses, one file an API, both directions.\n//!\n\
+         //! Generated by `cargo xtask protocol` from Kafka's message definitions; do not edit.\n\n\
+         #![allow(unused_imports, clippy::field_reassign_with_default, clippy::too_many_lines)]\n\n",
+    );
+    for (module, text) in modules {
+        let _ = writeln!(out, "#[doc = \"{text}\"]\npub mod {module};");
+    }
+    let mut write = |head: &str, arm: &dyn Fn(&(i16, &str, Definition)) -> Result<String, String>, tail: &str| {
+        out.push_str(head);
+        for key in keys {
+            out.push_str(&arm(key)?);
+        }
+        out.push_str(tail);
+        Ok::<(), String>(())
+    };
+    write(
+        "\n/// Which API a request belongs to: the number that stands first in its header.\n\
+         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\n#[repr(i16)]\n#[non_exhaustive]\n\
+         pub enum ApiKey {\n",
+        &|(key, api, _)| Ok(format!("/// Kafka's `{api}`.\n{api} = {key},\n")),
+        "}\n",
+    )?;
+    write(
+        "impl ApiKey {\n/// Every API that logmill speaks, in the order of their numbers.\npub const ALL: &'static [Self] = &[",
+        &|(_, api, _)| Ok(format!("Self::{api},")),
+        "];\n",
+    )?;
+    write(
+        "/// Kafka's name for it.\n#[must_use]\npub const fn name(self) -> &'static str {\nmatch self {\n",
+        &|(_, api, _)| Ok(format!("Self::{api} => \"{api}\",\n")),
+        "}\n}\n",
+    )?;
+    write(
+        "/// The oldest and the newest version that logmill speaks.\n#[must_use]\npub const fn versions(self) -> (i16, i16) {\nmatch self {\n",
+        &|(_, api, definition)| {
+            let valid = Versions::parse(&definition.valid_versions)?;
+            Ok(format!("Self::{api} => ({}, {}),\n", valid.from, valid.to))
+        },
+        "}\n}\n",
+    )?;
+    write(
+        "/// Whether a request of this version is flexible (KIP-482).\n#[must_use]\npub const fn is_flexible(self, version: i16) -> bool {\nmatch self {\n",
+        &|(_, api, definition)| {
+            let flexible = Versions::parse(definition.flexible_versions.as_deref().unwrap_or("none"))?;
+            let from = if flexible.is_empty() { i16::MAX } else { flexible.from };
+            Ok(format!("Self::{api} => version >= {from},\n"))
+        },
+        "}\n}\n}\n",
+    )?;
+    write(
+        "\n/// An API that logmill does not speak.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]\n\
+         #[error(\"unknown API key {0}\")]\npub struct UnknownApi(pub i16);\n\n\
+         impl TryFrom<i16> for ApiKey {\ntype Error = UnknownApi;\n\nfn try_from(key: i16) -> Result<Self, UnknownApi> {\nOk(match key {\n",
+        &|(key, api, _)| Ok(format!("{key} => Self::{api},\n")),
+        "other => return Err(UnknownApi(other)),\n})\n}\n}\n",
+    )?;
+    Ok(out)
+}
+
+fn format_rust(text: &str) -> Result<String, String> {
+    let mut rustfmt = Command::new("rustfmt")
+        .args(["--edition", "2024", "--config", "max_width=110,use_small_heuristics=Max"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("rustfmt cannot be run: {e}; run `rustup component add rustfmt`"))?;
+    let mut stdin = rustfmt.stdin.take().ok_or("rustfmt has no standard input")?;
+    let source = text.to_owned();
+    let feeder = std::thread::spawn(move || stdin.write_all(source.as_bytes()));
+    let output = rustfmt.wait_with_output().map_err(|e| e.to_string())?;
+    feeder.join().map_err(|_| "feeding rustfmt failed")?.map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(format!("rustfmt refused generated code: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|e| e.to_string())
+}
