@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+mod protocol;
 mod run;
 mod servers;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let chore = words.next().unwrap_or_default();
     let rest: Vec<String> = words.collect();
     let outcome = match chore.as_str() {
+        "protocol" => protocol::run_chore(&rest),
         "servers" => servers::run_chore(&rest),
         "" | "help" | "-h" | "--help" => {
             println!("{USAGE}");

@@ -5,12 +5,17 @@ mod render;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use schema::{Definition, Versions};
+
+use crate::Outcome;
+use crate::run::root;
+use crate::servers::kafka_definitions;
 
 /// The APIs in use, by their names in the definitions. Each has a request and a response.
 const APIS: &[&str] = &[
@@ -72,22 +77,33 @@ const BLOCKS: &[(&str, &[&str])] = &[
 
 const TARGET: &str = "crates/logmill-protocol/src/messages";
 
-/// Generates from the jar at `jar` into the workspace at `root`.
-pub(crate) fn run(root: &Path, jar: &Path, check: bool) -> Result<(), String> {
-    let files = generate(jar)?;
-    let target = root.join(TARGET);
+/// The command line's entrance.
+///
+/// # Errors
+/// An unknown flag, no jar, a definition that cannot be read, or (with `--check`) a stale file.
+pub(crate) fn run_chore(words: &[String]) -> Outcome {
+    match words {
+        [] => generate_into(&root().join(TARGET), false),
+        [flag] if flag == "--check" => generate_into(&root().join(TARGET), true),
+        _ => Err("usage: cargo xtask protocol [--check]".into()),
+    }
+}
+
+/// Writes what differs, or with `check` only tells.
+fn generate_into(target: &Path, check: bool) -> Outcome {
+    let files = generate()?;
     let mut stale = Vec::new();
     for (name, text) in &files {
         let path = target.join(name);
         if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
             stale.push(name.clone());
             if !check {
-                std::fs::create_dir_all(&target).map_err(|e| e.to_string())?;
+                std::fs::create_dir_all(target).map_err(|e| e.to_string())?;
                 std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
             }
         }
     }
-    for entry in std::fs::read_dir(&target).map_err(|e| format!("{}: {e}", target.display()))? {
+    for entry in std::fs::read_dir(target).map_err(|e| format!("{}: {e}", target.display()))? {
         let entry = entry.map_err(|e| e.to_string())?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !files.contains_key(&name) {
@@ -101,19 +117,16 @@ pub(crate) fn run(root: &Path, jar: &Path, check: bool) -> Result<(), String> {
         (true, _) => println!("{} files in {TARGET} are as generated", files.len()),
         (false, false) => println!("wrote {} of {} files in {TARGET}", stale.len(), files.len()),
         (false, true) => {
-            return Err(format!("not as generated: {}; run `cargo xtask protocol`", stale.join(", ")));
+            return Err(format!("not as generated: {}; run `cargo xtask protocol`", stale.join(", ")).into());
         }
     }
     Ok(())
 }
 
-fn generate(jar: &Path) -> Result<BTreeMap<String, String>, String> {
-    let folder = std::env::temp_dir().join(format!("logmill-protocol-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    let definitions = extract(jar, &folder);
-    let _ = std::fs::remove_dir_all(&folder);
-    let definitions = definitions?;
-    let find = |name: &str| definitions.get(name).ok_or_else(|| format!("the jar has no definition of {name}"));
+fn generate() -> Result<BTreeMap<String, String>, Box<dyn Error>> {
+    let definitions = definitions(&kafka_definitions()?.join("common/message"))?;
+    let find =
+        |name: &str| definitions.get(name).ok_or_else(|| format!("the jar has no definition of {name}"));
 
     let mut files = BTreeMap::new();
     let mut modules = Vec::new();
@@ -141,22 +154,12 @@ fn is_wanted(name: &str) -> bool {
     api.is_some_and(|api| APIS.contains(&api)) || BLOCKS.iter().any(|(_, names)| names.contains(&name))
 }
 
-fn extract(jar: &Path, folder: &Path) -> Result<BTreeMap<String, Definition>, String> {
-    let status = Command::new("jar")
-        .current_dir(folder)
-        .arg("xf")
-        .arg(jar)
-        .arg("common/message")
-        .status()
-        .map_err(|e| format!("`jar` (of a JDK) cannot be run: {e}; run `cargo xtask servers`"))?;
-    if !status.success() {
-        return Err(format!("`jar xf {}` failed: {status}", jar.display()));
-    }
+/// Reads the wanted definitions from the folder that holds them all.
+fn definitions(folder: &Path) -> Result<BTreeMap<String, Definition>, String> {
     let mut definitions = BTreeMap::new();
-    for entry in std::fs::read_dir(folder.join("common/message")).map_err(|e| e.to_string())? {
+    for entry in std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
         let path = entry.map_err(|e| e.to_string())?.path();
-        let wanted = path.file_stem().is_some_and(|stem| is_wanted(&stem.to_string_lossy()));
-        if wanted {
+        if path.file_stem().is_some_and(|stem| is_wanted(&stem.to_string_lossy())) {
             let text = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
             let definition = schema::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
             definitions.insert(definition.name.clone(), definition);
@@ -165,16 +168,19 @@ fn extract(jar: &Path, folder: &Path) -> Result<BTreeMap<String, Definition>, St
     Ok(definitions)
 }
 
-fn index(modules: &[(String, String)], keys: &[(i16, &str, Definition)]) -> Result<String, String> {
+/// An API's number, name and request.
+type Api<'a> = (i16, &'a str, Definition);
+
+fn index(modules: &[(String, String)], keys: &[Api<'_>]) -> Result<String, String> {
     let mut out = String::from(
         "//! Kafka's requests and responses, one file an API, both directions.\n//!\n\
          //! Generated by `cargo xtask protocol` from Kafka's message definitions; do not edit.\n\n\
-         #![allow(unused_imports, clippy::field_reassign_with_default, clippy::too_many_lines)]\n\n",
+         #![allow(unused_imports, clippy::field_reassign_with_default, clippy::match_same_arms)]\n\n",
     );
     for (module, text) in modules {
         let _ = writeln!(out, "#[doc = \"{text}\"]\npub mod {module};");
     }
-    let mut write = |head: &str, arm: &dyn Fn(&(i16, &str, Definition)) -> Result<String, String>, tail: &str| {
+    let mut write = |head: &str, arm: &dyn Fn(&Api<'_>) -> Result<String, String>, tail: &str| {
         out.push_str(head);
         for key in keys {
             out.push_str(&arm(key)?);
@@ -211,8 +217,11 @@ fn index(modules: &[(String, String)], keys: &[(i16, &str, Definition)]) -> Resu
         "/// Whether a request of this version is flexible (KIP-482).\n#[must_use]\npub const fn is_flexible(self, version: i16) -> bool {\nmatch self {\n",
         &|(_, api, definition)| {
             let flexible = Versions::parse(definition.flexible_versions.as_deref().unwrap_or("none"))?;
-            let from = if flexible.is_empty() { i16::MAX } else { flexible.from };
-            Ok(format!("Self::{api} => version >= {from},\n"))
+            Ok(if flexible.is_empty() {
+                format!("Self::{api} => false,\n")
+            } else {
+                format!("Self::{api} => version >= {},\n", flexible.from)
+            })
         },
         "}\n}\n}\n",
     )?;

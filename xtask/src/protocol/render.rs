@@ -204,9 +204,21 @@ fn within(range: Versions, valid: Versions) -> Option<String> {
     })
 }
 
+/// The opposite of [`within`]: `version` is valid, but not in `range`.
+fn outside(range: Versions, valid: Versions) -> Option<String> {
+    if range.covers(valid) {
+        return None;
+    }
+    Some(match (range.from <= valid.from, range.to >= valid.to) {
+        _ if range.from == range.to => format!("version != {}", range.from),
+        (true, _) => format!("version > {}", range.to),
+        (_, true) => format!("version < {}", range.from),
+        _ => format!("!({}..={}).contains(&version)", range.from, range.to),
+    })
+}
+
 fn structure(shape: &Shape) -> Result<String, String> {
-    let plans =
-        shape.fields.iter().map(|field| Plan::new(field, shape)).collect::<Result<Vec<_>, _>>()?;
+    let plans = shape.fields.iter().map(|field| Plan::new(field, shape)).collect::<Result<Vec<_>, _>>()?;
     let plans: Vec<_> = plans.into_iter().filter(|plan| !plan.present.is_empty()).collect();
     let name = &shape.name;
     let mut out = String::new();
@@ -215,15 +227,25 @@ fn structure(shape: &Shape) -> Result<String, String> {
     } else {
         let _ = write!(out, "\n/// Part of [`{}`].\n", shape.message);
     }
-    let _ = writeln!(out, "#[derive(Clone, Debug, PartialEq)]\npub struct {name} {{");
+    let defaults = plans.iter().map(Plan::default).collect::<Result<Vec<_>, _>>()?;
+    let derived = defaults.iter().all(|default| {
+        let plain = ["0", "0.0f64", "false", "None", "Vec::new()", "Uuid::ZERO"];
+        plain.contains(&default.as_str())
+            || (default.ends_with("::default()") && !default.starts_with("Some"))
+    });
+    let derive = if derived { "Clone, Debug, Default, PartialEq" } else { "Clone, Debug, PartialEq" };
+    let _ = writeln!(out, "#[derive({derive})]\npub struct {name} {{");
     for plan in &plans {
         let _ = writeln!(out, "    /// {}\n    pub {}: {},", describe(plan)?, plan.name, plan.rust_type());
     }
-    let _ = writeln!(out, "}}\n\nimpl Default for {name} {{\n    fn default() -> Self {{\n        Self {{");
-    for plan in &plans {
-        let _ = writeln!(out, "            {}: {},", plan.name, plan.default()?);
+    out.push_str("}\n\n");
+    if !derived {
+        let _ = writeln!(out, "impl Default for {name} {{\n    fn default() -> Self {{\n        Self {{");
+        for (plan, default) in plans.iter().zip(&defaults) {
+            let _ = writeln!(out, "            {}: {default},", plan.name);
+        }
+        out.push_str("        }\n    }\n}\n\n");
     }
-    out.push_str("        }\n    }\n}\n\n");
     let (encode, decode) = (encode(shape, &plans)?, decode(shape, &plans)?);
     if shape.top {
         let _ = writeln!(
@@ -236,7 +258,8 @@ fn structure(shape: &Shape) -> Result<String, String> {
             "flexible" => ("version", format!("version >= {}", flexible.from)),
             constant => ("_version", constant.to_owned()),
         };
-        let _ = writeln!(out, "    fn is_flexible({argument}: i16) -> bool {{\n        {expression}\n    }}\n");
+        let _ =
+            writeln!(out, "    fn is_flexible({argument}: i16) -> bool {{\n        {expression}\n    }}\n");
         let _ = writeln!(
             out,
             "    fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {{\n        if !(Self::MIN..=Self::MAX).contains(&version) {{\n            return Err(EncodeError::UnknownVersion {{ message: Self::NAME, version }});\n        }}\n{encode}    }}\n"
@@ -294,15 +317,14 @@ fn encode(shape: &Shape, plans: &[Plan<'_>]) -> Result<String, String> {
     let mut out = String::new();
     let message = &shape.message;
     for plan in plans {
-        let untagged =
-            if plan.tagged.is_empty() { plan.present } else { before(plan.present, plan.tagged) };
+        let untagged = if plan.tagged.is_empty() { plan.present } else { before(plan.present, plan.tagged) };
         if !untagged.is_empty() {
             let mut body = String::new();
             if plan.is_nullable() && !plan.nullable.covers(untagged) {
-                let inside = within(plan.nullable, plan.valid).unwrap_or_default();
+                let outside = outside(plan.nullable, plan.valid).unwrap_or_default();
                 let _ = writeln!(
                     body,
-                    "if self.{}.is_none() && !({inside}) {{ return Err(EncodeError::Null {{ message: \"{message}\", field: \"{}\", version }}); }}",
+                    "if self.{}.is_none() && {outside} {{ return Err(EncodeError::Null {{ message: \"{message}\", field: \"{}\", version }}); }}",
                     plan.name, plan.name
                 );
             }
@@ -310,11 +332,11 @@ fn encode(shape: &Shape, plans: &[Plan<'_>]) -> Result<String, String> {
             guarded(&mut out, within(untagged, plan.valid), &body);
         }
         if !plan.field.ignorable
-            && let Some(inside) = within(plan.present, plan.valid)
+            && let Some(outside) = outside(plan.present, plan.valid)
         {
             let _ = writeln!(
                 out,
-                "if !({inside}) && {} {{ return Err(EncodeError::Unsupported {{ message: \"{message}\", field: \"{}\", version }}); }}",
+                "if {outside} && {} {{ return Err(EncodeError::Unsupported {{ message: \"{message}\", field: \"{}\", version }}); }}",
                 plan.is_set()?,
                 plan.name
             );
@@ -451,8 +473,7 @@ fn decode(shape: &Shape, plans: &[Plan<'_>]) -> Result<String, String> {
         "let mut value = Self::default();\n"
     });
     for plan in plans {
-        let untagged =
-            if plan.tagged.is_empty() { plan.present } else { before(plan.present, plan.tagged) };
+        let untagged = if plan.tagged.is_empty() { plan.present } else { before(plan.present, plan.tagged) };
         if untagged.is_empty() {
             continue;
         }
@@ -469,7 +490,8 @@ fn decode(shape: &Shape, plans: &[Plan<'_>]) -> Result<String, String> {
             let valid = shape.flexible.and(shape.valid);
             for plan in tagged {
                 let tag = plan.field.tag.unwrap_or_default();
-                let guard = within(plan.tagged, valid).map_or(String::new(), |inside| format!(" if {inside}"));
+                let guard =
+                    within(plan.tagged, valid).map_or(String::new(), |inside| format!(" if {inside}"));
                 let _ = writeln!(
                     arms,
                     "{tag}{guard} => {{ value.{} = {}; Ok(true) }}",

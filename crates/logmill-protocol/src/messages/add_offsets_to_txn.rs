@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `AddOffsetsToTxnRequest`, versions 0 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddOffsetsToTxnRequest {
     /// In every version.
     pub transactional_id: Str,
@@ -18,12 +18,6 @@ pub struct AddOffsetsToTxnRequest {
     pub producer_epoch: i16,
     /// In every version.
     pub group_id: Str,
-}
-
-impl Default for AddOffsetsToTxnRequest {
-    fn default() -> Self {
-        Self { transactional_id: Str::default(), producer_id: 0, producer_epoch: 0, group_id: Str::default() }
-    }
 }
 
 impl Message for AddOffsetsToTxnRequest {
@@ -73,18 +67,12 @@ impl Request for AddOffsetsToTxnRequest {
 }
 
 /// Kafka's `AddOffsetsToTxnResponse`, versions 0 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddOffsetsToTxnResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for AddOffsetsToTxnResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0 }
-    }
 }
 
 impl Message for AddOffsetsToTxnResponse {

@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `AddPartitionsToTxnRequest`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnRequest {
     /// In versions 4 to 5.
     pub transactions: Vec<AddPartitionsToTxnTransaction>,
@@ -20,18 +20,6 @@ pub struct AddPartitionsToTxnRequest {
     pub v3_and_below_producer_epoch: i16,
     /// In versions 0 to 3.
     pub v3_and_below_topics: Vec<AddPartitionsToTxnTopic>,
-}
-
-impl Default for AddPartitionsToTxnRequest {
-    fn default() -> Self {
-        Self {
-            transactions: Vec::new(),
-            v3_and_below_transactional_id: Str::default(),
-            v3_and_below_producer_id: 0,
-            v3_and_below_producer_epoch: 0,
-            v3_and_below_topics: Vec::new(),
-        }
-    }
 }
 
 impl Message for AddPartitionsToTxnRequest {
@@ -53,7 +41,7 @@ impl Message for AddPartitionsToTxnRequest {
                 item.encode(out, version)
             })?;
         }
-        if !(version >= 4) && !self.transactions.is_empty() {
+        if version < 4 && !self.transactions.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "transactions",
@@ -63,7 +51,7 @@ impl Message for AddPartitionsToTxnRequest {
         if version <= 3 {
             out.string(Some(&self.v3_and_below_transactional_id), flexible, "v3_and_below_transactional_id")?;
         }
-        if !(version <= 3) && !self.v3_and_below_transactional_id.is_empty() {
+        if version > 3 && !self.v3_and_below_transactional_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "v3_and_below_transactional_id",
@@ -73,7 +61,7 @@ impl Message for AddPartitionsToTxnRequest {
         if version <= 3 {
             out.i64(self.v3_and_below_producer_id);
         }
-        if !(version <= 3) && self.v3_and_below_producer_id != 0 {
+        if version > 3 && self.v3_and_below_producer_id != 0 {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "v3_and_below_producer_id",
@@ -83,7 +71,7 @@ impl Message for AddPartitionsToTxnRequest {
         if version <= 3 {
             out.i16(self.v3_and_below_producer_epoch);
         }
-        if !(version <= 3) && self.v3_and_below_producer_epoch != 0 {
+        if version > 3 && self.v3_and_below_producer_epoch != 0 {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "v3_and_below_producer_epoch",
@@ -95,7 +83,7 @@ impl Message for AddPartitionsToTxnRequest {
                 item.encode(out, version)
             })?;
         }
-        if !(version <= 3) && !self.v3_and_below_topics.is_empty() {
+        if version > 3 && !self.v3_and_below_topics.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "v3_and_below_topics",
@@ -155,18 +143,12 @@ impl Request for AddPartitionsToTxnRequest {
 }
 
 /// Part of [`AddPartitionsToTxnRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnTopic {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for AddPartitionsToTxnTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl AddPartitionsToTxnTopic {
@@ -197,7 +179,7 @@ impl AddPartitionsToTxnTopic {
 }
 
 /// Part of [`AddPartitionsToTxnRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnTransaction {
     /// In versions 4 to 5.
     pub transactional_id: Str,
@@ -211,25 +193,13 @@ pub struct AddPartitionsToTxnTransaction {
     pub topics: Vec<AddPartitionsToTxnTopic>,
 }
 
-impl Default for AddPartitionsToTxnTransaction {
-    fn default() -> Self {
-        Self {
-            transactional_id: Str::default(),
-            producer_id: 0,
-            producer_epoch: 0,
-            verify_only: false,
-            topics: Vec::new(),
-        }
-    }
-}
-
 impl AddPartitionsToTxnTransaction {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         if version >= 4 {
             out.string(Some(&self.transactional_id), flexible, "transactional_id")?;
         }
-        if !(version >= 4) && !self.transactional_id.is_empty() {
+        if version < 4 && !self.transactional_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "transactional_id",
@@ -239,7 +209,7 @@ impl AddPartitionsToTxnTransaction {
         if version >= 4 {
             out.i64(self.producer_id);
         }
-        if !(version >= 4) && self.producer_id != 0 {
+        if version < 4 && self.producer_id != 0 {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "producer_id",
@@ -249,7 +219,7 @@ impl AddPartitionsToTxnTransaction {
         if version >= 4 {
             out.i16(self.producer_epoch);
         }
-        if !(version >= 4) && self.producer_epoch != 0 {
+        if version < 4 && self.producer_epoch != 0 {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "producer_epoch",
@@ -259,7 +229,7 @@ impl AddPartitionsToTxnTransaction {
         if version >= 4 {
             out.bool(self.verify_only);
         }
-        if !(version >= 4) && self.verify_only {
+        if version < 4 && self.verify_only {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "verify_only",
@@ -269,7 +239,7 @@ impl AddPartitionsToTxnTransaction {
         if version >= 4 {
             out.array(Some(&self.topics), flexible, "topics", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 4) && !self.topics.is_empty() {
+        if version < 4 && !self.topics.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnRequest",
                 field: "topics",
@@ -312,7 +282,7 @@ impl AddPartitionsToTxnTransaction {
 }
 
 /// Kafka's `AddPartitionsToTxnResponse`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -322,17 +292,6 @@ pub struct AddPartitionsToTxnResponse {
     pub results_by_transaction: Vec<AddPartitionsToTxnResult>,
     /// In versions 0 to 3.
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult>,
-}
-
-impl Default for AddPartitionsToTxnResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            results_by_transaction: Vec::new(),
-            results_by_topic_v3_and_below: Vec::new(),
-        }
-    }
 }
 
 impl Message for AddPartitionsToTxnResponse {
@@ -361,7 +320,7 @@ impl Message for AddPartitionsToTxnResponse {
                 |out, item| item.encode(out, version),
             )?;
         }
-        if !(version >= 4) && !self.results_by_transaction.is_empty() {
+        if version < 4 && !self.results_by_transaction.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnResponse",
                 field: "results_by_transaction",
@@ -376,7 +335,7 @@ impl Message for AddPartitionsToTxnResponse {
                 |out, item| item.encode(out, version),
             )?;
         }
-        if !(version <= 3) && !self.results_by_topic_v3_and_below.is_empty() {
+        if version > 3 && !self.results_by_topic_v3_and_below.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnResponse",
                 field: "results_by_topic_v3_and_below",
@@ -423,18 +382,12 @@ impl Message for AddPartitionsToTxnResponse {
 }
 
 /// Part of [`AddPartitionsToTxnResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnTopicResult {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub results_by_partition: Vec<AddPartitionsToTxnPartitionResult>,
-}
-
-impl Default for AddPartitionsToTxnTopicResult {
-    fn default() -> Self {
-        Self { name: Str::default(), results_by_partition: Vec::new() }
-    }
 }
 
 impl AddPartitionsToTxnTopicResult {
@@ -468,18 +421,12 @@ impl AddPartitionsToTxnTopicResult {
 }
 
 /// Part of [`AddPartitionsToTxnResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnPartitionResult {
     /// In every version.
     pub partition_index: i32,
     /// In every version.
     pub partition_error_code: i16,
-}
-
-impl Default for AddPartitionsToTxnPartitionResult {
-    fn default() -> Self {
-        Self { partition_index: 0, partition_error_code: 0 }
-    }
 }
 
 impl AddPartitionsToTxnPartitionResult {
@@ -506,18 +453,12 @@ impl AddPartitionsToTxnPartitionResult {
 }
 
 /// Part of [`AddPartitionsToTxnResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddPartitionsToTxnResult {
     /// In versions 4 to 5.
     pub transactional_id: Str,
     /// In versions 4 to 5.
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,
-}
-
-impl Default for AddPartitionsToTxnResult {
-    fn default() -> Self {
-        Self { transactional_id: Str::default(), topic_results: Vec::new() }
-    }
 }
 
 impl AddPartitionsToTxnResult {
@@ -526,7 +467,7 @@ impl AddPartitionsToTxnResult {
         if version >= 4 {
             out.string(Some(&self.transactional_id), flexible, "transactional_id")?;
         }
-        if !(version >= 4) && !self.transactional_id.is_empty() {
+        if version < 4 && !self.transactional_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnResponse",
                 field: "transactional_id",
@@ -538,7 +479,7 @@ impl AddPartitionsToTxnResult {
                 item.encode(out, version)
             })?;
         }
-        if !(version >= 4) && !self.topic_results.is_empty() {
+        if version < 4 && !self.topic_results.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "AddPartitionsToTxnResponse",
                 field: "topic_results",

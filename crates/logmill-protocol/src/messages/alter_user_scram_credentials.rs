@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `AlterUserScramCredentialsRequest`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlterUserScramCredentialsRequest {
     /// In every version.
     pub deletions: Vec<ScramCredentialDeletion>,
     /// In every version.
     pub upsertions: Vec<ScramCredentialUpsertion>,
-}
-
-impl Default for AlterUserScramCredentialsRequest {
-    fn default() -> Self {
-        Self { deletions: Vec::new(), upsertions: Vec::new() }
-    }
 }
 
 impl Message for AlterUserScramCredentialsRequest {
@@ -65,18 +59,12 @@ impl Request for AlterUserScramCredentialsRequest {
 }
 
 /// Part of [`AlterUserScramCredentialsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScramCredentialDeletion {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub mechanism: i8,
-}
-
-impl Default for ScramCredentialDeletion {
-    fn default() -> Self {
-        Self { name: Str::default(), mechanism: 0 }
-    }
 }
 
 impl ScramCredentialDeletion {
@@ -97,7 +85,7 @@ impl ScramCredentialDeletion {
 }
 
 /// Part of [`AlterUserScramCredentialsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScramCredentialUpsertion {
     /// In every version.
     pub name: Str,
@@ -109,18 +97,6 @@ pub struct ScramCredentialUpsertion {
     pub salt: Bytes,
     /// In every version.
     pub salted_password: Bytes,
-}
-
-impl Default for ScramCredentialUpsertion {
-    fn default() -> Self {
-        Self {
-            name: Str::default(),
-            mechanism: 0,
-            iterations: 0,
-            salt: Bytes::default(),
-            salted_password: Bytes::default(),
-        }
-    }
 }
 
 impl ScramCredentialUpsertion {
@@ -147,18 +123,12 @@ impl ScramCredentialUpsertion {
 }
 
 /// Kafka's `AlterUserScramCredentialsResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlterUserScramCredentialsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub results: Vec<AlterUserScramCredentialsResult>,
-}
-
-impl Default for AlterUserScramCredentialsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, results: Vec::new() }
-    }
 }
 
 impl Message for AlterUserScramCredentialsResponse {

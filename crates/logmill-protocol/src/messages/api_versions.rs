@@ -250,7 +250,7 @@ impl Message for ApiVersionsResponse {
 }
 
 /// Part of [`ApiVersionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ApiVersion {
     /// In every version.
     pub api_key: i16,
@@ -258,12 +258,6 @@ pub struct ApiVersion {
     pub min_version: i16,
     /// In every version.
     pub max_version: i16,
-}
-
-impl Default for ApiVersion {
-    fn default() -> Self {
-        Self { api_key: 0, min_version: 0, max_version: 0 }
-    }
 }
 
 impl ApiVersion {
@@ -292,7 +286,7 @@ impl ApiVersion {
 }
 
 /// Part of [`ApiVersionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SupportedFeatureKey {
     /// In versions 3 to 5.
     pub name: Str,
@@ -302,25 +296,19 @@ pub struct SupportedFeatureKey {
     pub max_version: i16,
 }
 
-impl Default for SupportedFeatureKey {
-    fn default() -> Self {
-        Self { name: Str::default(), min_version: 0, max_version: 0 }
-    }
-}
-
 impl SupportedFeatureKey {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         if version >= 3 {
             out.string(Some(&self.name), flexible, "name")?;
         }
-        if !(version >= 3) && !self.name.is_empty() {
+        if version < 3 && !self.name.is_empty() {
             return Err(EncodeError::Unsupported { message: "ApiVersionsResponse", field: "name", version });
         }
         if version >= 3 {
             out.i16(self.min_version);
         }
-        if !(version >= 3) && self.min_version != 0 {
+        if version < 3 && self.min_version != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ApiVersionsResponse",
                 field: "min_version",
@@ -330,7 +318,7 @@ impl SupportedFeatureKey {
         if version >= 3 {
             out.i16(self.max_version);
         }
-        if !(version >= 3) && self.max_version != 0 {
+        if version < 3 && self.max_version != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ApiVersionsResponse",
                 field: "max_version",
@@ -363,7 +351,7 @@ impl SupportedFeatureKey {
 }
 
 /// Part of [`ApiVersionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FinalizedFeatureKey {
     /// In versions 3 to 5.
     pub name: Str,
@@ -373,25 +361,19 @@ pub struct FinalizedFeatureKey {
     pub min_version_level: i16,
 }
 
-impl Default for FinalizedFeatureKey {
-    fn default() -> Self {
-        Self { name: Str::default(), max_version_level: 0, min_version_level: 0 }
-    }
-}
-
 impl FinalizedFeatureKey {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         if version >= 3 {
             out.string(Some(&self.name), flexible, "name")?;
         }
-        if !(version >= 3) && !self.name.is_empty() {
+        if version < 3 && !self.name.is_empty() {
             return Err(EncodeError::Unsupported { message: "ApiVersionsResponse", field: "name", version });
         }
         if version >= 3 {
             out.i16(self.max_version_level);
         }
-        if !(version >= 3) && self.max_version_level != 0 {
+        if version < 3 && self.max_version_level != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ApiVersionsResponse",
                 field: "max_version_level",
@@ -401,7 +383,7 @@ impl FinalizedFeatureKey {
         if version >= 3 {
             out.i16(self.min_version_level);
         }
-        if !(version >= 3) && self.min_version_level != 0 {
+        if version < 3 && self.min_version_level != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ApiVersionsResponse",
                 field: "min_version_level",

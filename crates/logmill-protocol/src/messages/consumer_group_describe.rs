@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `ConsumerGroupDescribeRequest`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConsumerGroupDescribeRequest {
     /// In every version.
     pub group_ids: Vec<Str>,
     /// In every version.
     pub include_authorized_operations: bool,
-}
-
-impl Default for ConsumerGroupDescribeRequest {
-    fn default() -> Self {
-        Self { group_ids: Vec::new(), include_authorized_operations: false }
-    }
 }
 
 impl Message for ConsumerGroupDescribeRequest {
@@ -65,18 +59,12 @@ impl Request for ConsumerGroupDescribeRequest {
 }
 
 /// Kafka's `ConsumerGroupDescribeResponse`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConsumerGroupDescribeResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub groups: Vec<DescribedGroup>,
-}
-
-impl Default for ConsumerGroupDescribeResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, groups: Vec::new() }
-    }
 }
 
 impl Message for ConsumerGroupDescribeResponse {
@@ -112,7 +100,7 @@ impl Message for ConsumerGroupDescribeResponse {
 }
 
 /// Part of [`ConsumerGroupDescribeResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicPartitions {
     /// In every version.
     pub topic_id: Uuid,
@@ -120,12 +108,6 @@ pub struct TopicPartitions {
     pub topic_name: Str,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for TopicPartitions {
-    fn default() -> Self {
-        Self { topic_id: Uuid::ZERO, topic_name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl TopicPartitions {
@@ -152,16 +134,10 @@ impl TopicPartitions {
 }
 
 /// Part of [`ConsumerGroupDescribeResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assignment {
     /// In every version.
     pub topic_partitions: Vec<TopicPartitions>,
-}
-
-impl Default for Assignment {
-    fn default() -> Self {
-        Self { topic_partitions: Vec::new() }
-    }
 }
 
 impl Assignment {

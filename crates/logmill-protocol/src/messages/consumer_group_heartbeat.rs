@@ -74,7 +74,7 @@ impl Message for ConsumerGroupHeartbeatRequest {
         if version == 1 {
             out.string(self.subscribed_topic_regex.as_deref(), true, "subscribed_topic_regex")?;
         }
-        if !(version == 1) && self.subscribed_topic_regex.is_some() {
+        if version != 1 && self.subscribed_topic_regex.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "ConsumerGroupHeartbeatRequest",
                 field: "subscribed_topic_regex",
@@ -120,18 +120,12 @@ impl Request for ConsumerGroupHeartbeatRequest {
 }
 
 /// Part of [`ConsumerGroupHeartbeatRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicPartitions {
     /// In every version.
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for TopicPartitions {
-    fn default() -> Self {
-        Self { topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl TopicPartitions {
@@ -156,7 +150,7 @@ impl TopicPartitions {
 }
 
 /// Kafka's `ConsumerGroupHeartbeatResponse`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConsumerGroupHeartbeatResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -172,20 +166,6 @@ pub struct ConsumerGroupHeartbeatResponse {
     pub heartbeat_interval_ms: i32,
     /// In every version; `None` when absent.
     pub assignment: Option<Assignment>,
-}
-
-impl Default for ConsumerGroupHeartbeatResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: None,
-            member_id: None,
-            member_epoch: 0,
-            heartbeat_interval_ms: 0,
-            assignment: None,
-        }
-    }
 }
 
 impl Message for ConsumerGroupHeartbeatResponse {
@@ -237,16 +217,10 @@ impl Message for ConsumerGroupHeartbeatResponse {
 }
 
 /// Part of [`ConsumerGroupHeartbeatResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assignment {
     /// In every version.
     pub topic_partitions: Vec<TopicPartitions>,
-}
-
-impl Default for Assignment {
-    fn default() -> Self {
-        Self { topic_partitions: Vec::new() }
-    }
 }
 
 impl Assignment {

@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `ConsumerProtocolAssignment`, versions 0 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConsumerProtocolAssignment {
     /// In every version.
     pub assigned_partitions: Vec<TopicPartition>,
     /// In every version; `None` when absent.
     pub user_data: Option<Bytes>,
-}
-
-impl Default for ConsumerProtocolAssignment {
-    fn default() -> Self {
-        Self { assigned_partitions: Vec::new(), user_data: None }
-    }
 }
 
 impl Message for ConsumerProtocolAssignment {
@@ -57,18 +51,12 @@ impl Message for ConsumerProtocolAssignment {
 }
 
 /// Part of [`ConsumerProtocolAssignment`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicPartition {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for TopicPartition {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl TopicPartition {

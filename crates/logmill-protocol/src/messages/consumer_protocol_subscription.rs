@@ -90,7 +90,7 @@ impl Message for ConsumerProtocolSubscription {
 }
 
 /// Part of [`ConsumerProtocolSubscription`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicPartition {
     /// In versions 1 to 3.
     pub topic: Str,
@@ -98,18 +98,12 @@ pub struct TopicPartition {
     pub partitions: Vec<i32>,
 }
 
-impl Default for TopicPartition {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
-}
-
 impl TopicPartition {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if version >= 1 {
             out.string(Some(&self.topic), false, "topic")?;
         }
-        if !(version >= 1) && !self.topic.is_empty() {
+        if version < 1 && !self.topic.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "ConsumerProtocolSubscription",
                 field: "topic",
@@ -122,7 +116,7 @@ impl TopicPartition {
                 Ok(())
             })?;
         }
-        if !(version >= 1) && !self.partitions.is_empty() {
+        if version < 1 && !self.partitions.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "ConsumerProtocolSubscription",
                 field: "partitions",

@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `CreateAclsRequest`, versions 1 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreateAclsRequest {
     /// In every version.
     pub creations: Vec<AclCreation>,
-}
-
-impl Default for CreateAclsRequest {
-    fn default() -> Self {
-        Self { creations: Vec::new() }
-    }
 }
 
 impl Message for CreateAclsRequest {
@@ -130,18 +124,12 @@ impl AclCreation {
 }
 
 /// Kafka's `CreateAclsResponse`, versions 1 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreateAclsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub results: Vec<AclCreationResult>,
-}
-
-impl Default for CreateAclsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, results: Vec::new() }
-    }
 }
 
 impl Message for CreateAclsResponse {

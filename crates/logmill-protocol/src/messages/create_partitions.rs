@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `CreatePartitionsRequest`, versions 0 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreatePartitionsRequest {
     /// In every version.
     pub topics: Vec<CreatePartitionsTopic>,
@@ -16,12 +16,6 @@ pub struct CreatePartitionsRequest {
     pub timeout_ms: i32,
     /// In every version.
     pub validate_only: bool,
-}
-
-impl Default for CreatePartitionsRequest {
-    fn default() -> Self {
-        Self { topics: Vec::new(), timeout_ms: 0, validate_only: false }
-    }
 }
 
 impl Message for CreatePartitionsRequest {
@@ -117,16 +111,10 @@ impl CreatePartitionsTopic {
 }
 
 /// Part of [`CreatePartitionsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreatePartitionsAssignment {
     /// In every version.
     pub broker_ids: Vec<i32>,
-}
-
-impl Default for CreatePartitionsAssignment {
-    fn default() -> Self {
-        Self { broker_ids: Vec::new() }
-    }
 }
 
 impl CreatePartitionsAssignment {
@@ -155,18 +143,12 @@ impl CreatePartitionsAssignment {
 }
 
 /// Kafka's `CreatePartitionsResponse`, versions 0 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreatePartitionsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub results: Vec<CreatePartitionsTopicResult>,
-}
-
-impl Default for CreatePartitionsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, results: Vec::new() }
-    }
 }
 
 impl Message for CreatePartitionsResponse {
@@ -210,7 +192,7 @@ impl Message for CreatePartitionsResponse {
 }
 
 /// Part of [`CreatePartitionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreatePartitionsTopicResult {
     /// In every version.
     pub name: Str,
@@ -218,12 +200,6 @@ pub struct CreatePartitionsTopicResult {
     pub error_code: i16,
     /// In every version; `None` when absent.
     pub error_message: Option<Str>,
-}
-
-impl Default for CreatePartitionsTopicResult {
-    fn default() -> Self {
-        Self { name: Str::default(), error_code: 0, error_message: None }
-    }
 }
 
 impl CreatePartitionsTopicResult {

@@ -72,7 +72,7 @@ impl Request for CreateTopicsRequest {
 }
 
 /// Part of [`CreateTopicsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreatableTopic {
     /// In every version.
     pub name: Str,
@@ -84,18 +84,6 @@ pub struct CreatableTopic {
     pub assignments: Vec<CreatableReplicaAssignment>,
     /// In every version.
     pub configs: Vec<CreatableTopicConfig>,
-}
-
-impl Default for CreatableTopic {
-    fn default() -> Self {
-        Self {
-            name: Str::default(),
-            num_partitions: 0,
-            replication_factor: 0,
-            assignments: Vec::new(),
-            configs: Vec::new(),
-        }
-    }
 }
 
 impl CreatableTopic {
@@ -135,18 +123,12 @@ impl CreatableTopic {
 }
 
 /// Part of [`CreateTopicsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreatableReplicaAssignment {
     /// In every version.
     pub partition_index: i32,
     /// In every version.
     pub broker_ids: Vec<i32>,
-}
-
-impl Default for CreatableReplicaAssignment {
-    fn default() -> Self {
-        Self { partition_index: 0, broker_ids: Vec::new() }
-    }
 }
 
 impl CreatableReplicaAssignment {
@@ -215,18 +197,12 @@ impl CreatableTopicConfig {
 }
 
 /// Kafka's `CreateTopicsResponse`, versions 2 to 7.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreateTopicsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<CreatableTopicResult>,
-}
-
-impl Default for CreateTopicsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for CreateTopicsResponse {
@@ -404,13 +380,13 @@ impl CreatableTopicConfigs {
         if version >= 5 {
             out.string(Some(&self.name), flexible, "name")?;
         }
-        if !(version >= 5) && !self.name.is_empty() {
+        if version < 5 && !self.name.is_empty() {
             return Err(EncodeError::Unsupported { message: "CreateTopicsResponse", field: "name", version });
         }
         if version >= 5 {
             out.string(self.value.as_deref(), flexible, "value")?;
         }
-        if !(version >= 5) && self.value.as_ref().is_none_or(|value| !value.is_empty()) {
+        if version < 5 && self.value.as_ref().is_none_or(|value| !value.is_empty()) {
             return Err(EncodeError::Unsupported {
                 message: "CreateTopicsResponse",
                 field: "value",
@@ -420,7 +396,7 @@ impl CreatableTopicConfigs {
         if version >= 5 {
             out.bool(self.read_only);
         }
-        if !(version >= 5) && self.read_only {
+        if version < 5 && self.read_only {
             return Err(EncodeError::Unsupported {
                 message: "CreateTopicsResponse",
                 field: "read_only",
@@ -433,7 +409,7 @@ impl CreatableTopicConfigs {
         if version >= 5 {
             out.bool(self.is_sensitive);
         }
-        if !(version >= 5) && self.is_sensitive {
+        if version < 5 && self.is_sensitive {
             return Err(EncodeError::Unsupported {
                 message: "CreateTopicsResponse",
                 field: "is_sensitive",

@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DeleteAclsRequest`, versions 1 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteAclsRequest {
     /// In every version.
     pub filters: Vec<DeleteAclsFilter>,
-}
-
-impl Default for DeleteAclsRequest {
-    fn default() -> Self {
-        Self { filters: Vec::new() }
-    }
 }
 
 impl Message for DeleteAclsRequest {
@@ -130,18 +124,12 @@ impl DeleteAclsFilter {
 }
 
 /// Kafka's `DeleteAclsResponse`, versions 1 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteAclsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub filter_results: Vec<DeleteAclsFilterResult>,
-}
-
-impl Default for DeleteAclsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, filter_results: Vec::new() }
-    }
 }
 
 impl Message for DeleteAclsResponse {

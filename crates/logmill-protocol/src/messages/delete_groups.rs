@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DeleteGroupsRequest`, versions 0 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteGroupsRequest {
     /// In every version.
     pub groups_names: Vec<Str>,
-}
-
-impl Default for DeleteGroupsRequest {
-    fn default() -> Self {
-        Self { groups_names: Vec::new() }
-    }
 }
 
 impl Message for DeleteGroupsRequest {
@@ -68,18 +62,12 @@ impl Request for DeleteGroupsRequest {
 }
 
 /// Kafka's `DeleteGroupsResponse`, versions 0 to 3.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteGroupsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub results: Vec<DeletableGroupResult>,
-}
-
-impl Default for DeleteGroupsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, results: Vec::new() }
-    }
 }
 
 impl Message for DeleteGroupsResponse {
@@ -123,7 +111,7 @@ impl Message for DeleteGroupsResponse {
 }
 
 /// Part of [`DeleteGroupsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeletableGroupResult {
     /// In every version.
     pub group_id: Str,
@@ -131,12 +119,6 @@ pub struct DeletableGroupResult {
     pub error_code: i16,
     /// In version 3 only; `None` when absent.
     pub error_message: Option<Str>,
-}
-
-impl Default for DeletableGroupResult {
-    fn default() -> Self {
-        Self { group_id: Str::default(), error_code: 0, error_message: None }
-    }
 }
 
 impl DeletableGroupResult {

@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DeleteRecordsRequest`, versions 0 to 2.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteRecordsRequest {
     /// In every version.
     pub topics: Vec<DeleteRecordsTopic>,
     /// In every version.
     pub timeout_ms: i32,
-}
-
-impl Default for DeleteRecordsRequest {
-    fn default() -> Self {
-        Self { topics: Vec::new(), timeout_ms: 0 }
-    }
 }
 
 impl Message for DeleteRecordsRequest {
@@ -68,18 +62,12 @@ impl Request for DeleteRecordsRequest {
 }
 
 /// Part of [`DeleteRecordsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteRecordsTopic {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<DeleteRecordsPartition>,
-}
-
-impl Default for DeleteRecordsTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl DeleteRecordsTopic {
@@ -109,18 +97,12 @@ impl DeleteRecordsTopic {
 }
 
 /// Part of [`DeleteRecordsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteRecordsPartition {
     /// In every version.
     pub partition_index: i32,
     /// In every version.
     pub offset: i64,
-}
-
-impl Default for DeleteRecordsPartition {
-    fn default() -> Self {
-        Self { partition_index: 0, offset: 0 }
-    }
 }
 
 impl DeleteRecordsPartition {
@@ -147,18 +129,12 @@ impl DeleteRecordsPartition {
 }
 
 /// Kafka's `DeleteRecordsResponse`, versions 0 to 2.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteRecordsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<DeleteRecordsTopicResult>,
-}
-
-impl Default for DeleteRecordsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for DeleteRecordsResponse {
@@ -202,18 +178,12 @@ impl Message for DeleteRecordsResponse {
 }
 
 /// Part of [`DeleteRecordsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteRecordsTopicResult {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<DeleteRecordsPartitionResult>,
-}
-
-impl Default for DeleteRecordsTopicResult {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl DeleteRecordsTopicResult {
@@ -245,7 +215,7 @@ impl DeleteRecordsTopicResult {
 }
 
 /// Part of [`DeleteRecordsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteRecordsPartitionResult {
     /// In every version.
     pub partition_index: i32,
@@ -253,12 +223,6 @@ pub struct DeleteRecordsPartitionResult {
     pub low_watermark: i64,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for DeleteRecordsPartitionResult {
-    fn default() -> Self {
-        Self { partition_index: 0, low_watermark: 0, error_code: 0 }
-    }
 }
 
 impl DeleteRecordsPartitionResult {

@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DeleteTopicsRequest`, versions 1 to 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteTopicsRequest {
     /// In version 6 only.
     pub topics: Vec<DeleteTopicState>,
@@ -16,12 +16,6 @@ pub struct DeleteTopicsRequest {
     pub topic_names: Vec<Str>,
     /// In every version.
     pub timeout_ms: i32,
-}
-
-impl Default for DeleteTopicsRequest {
-    fn default() -> Self {
-        Self { topics: Vec::new(), topic_names: Vec::new(), timeout_ms: 0 }
-    }
 }
 
 impl Message for DeleteTopicsRequest {
@@ -41,7 +35,7 @@ impl Message for DeleteTopicsRequest {
         if version == 6 {
             out.array(Some(&self.topics), flexible, "topics", |out, item| item.encode(out, version))?;
         }
-        if !(version == 6) && !self.topics.is_empty() {
+        if version != 6 && !self.topics.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "DeleteTopicsRequest",
                 field: "topics",
@@ -94,18 +88,12 @@ impl Request for DeleteTopicsRequest {
 }
 
 /// Part of [`DeleteTopicsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteTopicState {
     /// In version 6 only; `None` when absent.
     pub name: Option<Str>,
     /// In version 6 only.
     pub topic_id: Uuid,
-}
-
-impl Default for DeleteTopicState {
-    fn default() -> Self {
-        Self { name: None, topic_id: Uuid::ZERO }
-    }
 }
 
 impl DeleteTopicState {
@@ -114,13 +102,13 @@ impl DeleteTopicState {
         if version == 6 {
             out.string(self.name.as_deref(), flexible, "name")?;
         }
-        if !(version == 6) && self.name.is_some() {
+        if version != 6 && self.name.is_some() {
             return Err(EncodeError::Unsupported { message: "DeleteTopicsRequest", field: "name", version });
         }
         if version == 6 {
             out.uuid(self.topic_id);
         }
-        if !(version == 6) && !self.topic_id.is_zero() {
+        if version != 6 && !self.topic_id.is_zero() {
             return Err(EncodeError::Unsupported {
                 message: "DeleteTopicsRequest",
                 field: "topic_id",
@@ -150,18 +138,12 @@ impl DeleteTopicState {
 }
 
 /// Kafka's `DeleteTopicsResponse`, versions 1 to 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteTopicsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub responses: Vec<DeletableTopicResult>,
-}
-
-impl Default for DeleteTopicsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, responses: Vec::new() }
-    }
 }
 
 impl Message for DeleteTopicsResponse {
@@ -226,7 +208,7 @@ impl Default for DeletableTopicResult {
 impl DeletableTopicResult {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
-        if self.name.is_none() && !(version == 6) {
+        if self.name.is_none() && version != 6 {
             return Err(EncodeError::Null { message: "DeleteTopicsResponse", field: "name", version });
         }
         out.string(self.name.as_deref(), flexible, "name")?;

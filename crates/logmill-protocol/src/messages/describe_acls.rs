@@ -208,7 +208,7 @@ impl DescribeAclsResource {
 }
 
 /// Part of [`DescribeAclsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AclDescription {
     /// In every version.
     pub principal: Str,
@@ -218,12 +218,6 @@ pub struct AclDescription {
     pub operation: i8,
     /// In every version.
     pub permission_type: i8,
-}
-
-impl Default for AclDescription {
-    fn default() -> Self {
-        Self { principal: Str::default(), host: Str::default(), operation: 0, permission_type: 0 }
-    }
 }
 
 impl AclDescription {

@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DescribeClientQuotasRequest`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeClientQuotasRequest {
     /// In every version.
     pub components: Vec<ComponentData>,
     /// In every version.
     pub strict: bool,
-}
-
-impl Default for DescribeClientQuotasRequest {
-    fn default() -> Self {
-        Self { components: Vec::new(), strict: false }
-    }
 }
 
 impl Message for DescribeClientQuotasRequest {
@@ -175,18 +169,12 @@ impl Message for DescribeClientQuotasResponse {
 }
 
 /// Part of [`DescribeClientQuotasResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntryData {
     /// In every version.
     pub entity: Vec<EntityData>,
     /// In every version.
     pub values: Vec<ValueData>,
-}
-
-impl Default for EntryData {
-    fn default() -> Self {
-        Self { entity: Vec::new(), values: Vec::new() }
-    }
 }
 
 impl EntryData {
@@ -253,18 +241,12 @@ impl EntityData {
 }
 
 /// Part of [`DescribeClientQuotasResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ValueData {
     /// In every version.
     pub key: Str,
     /// In every version.
     pub value: f64,
-}
-
-impl Default for ValueData {
-    fn default() -> Self {
-        Self { key: Str::default(), value: 0.0f64 }
-    }
 }
 
 impl ValueData {

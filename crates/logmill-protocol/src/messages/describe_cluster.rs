@@ -41,7 +41,7 @@ impl Message for DescribeClusterRequest {
         if version >= 1 {
             out.i8(self.endpoint_type);
         }
-        if !(version >= 1) && self.endpoint_type != 1 {
+        if version < 1 && self.endpoint_type != 1 {
             return Err(EncodeError::Unsupported {
                 message: "DescribeClusterRequest",
                 field: "endpoint_type",
@@ -51,7 +51,7 @@ impl Message for DescribeClusterRequest {
         if version == 2 {
             out.bool(self.include_fenced_brokers);
         }
-        if !(version == 2) && self.include_fenced_brokers {
+        if version != 2 && self.include_fenced_brokers {
             return Err(EncodeError::Unsupported {
                 message: "DescribeClusterRequest",
                 field: "include_fenced_brokers",
@@ -139,7 +139,7 @@ impl Message for DescribeClusterResponse {
         if version >= 1 {
             out.i8(self.endpoint_type);
         }
-        if !(version >= 1) && self.endpoint_type != 1 {
+        if version < 1 && self.endpoint_type != 1 {
             return Err(EncodeError::Unsupported {
                 message: "DescribeClusterResponse",
                 field: "endpoint_type",
@@ -178,7 +178,7 @@ impl Message for DescribeClusterResponse {
 }
 
 /// Part of [`DescribeClusterResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeClusterBroker {
     /// In every version.
     pub broker_id: i32,
@@ -192,12 +192,6 @@ pub struct DescribeClusterBroker {
     pub is_fenced: bool,
 }
 
-impl Default for DescribeClusterBroker {
-    fn default() -> Self {
-        Self { broker_id: 0, host: Str::default(), port: 0, rack: None, is_fenced: false }
-    }
-}
-
 impl DescribeClusterBroker {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         out.i32(self.broker_id);
@@ -207,7 +201,7 @@ impl DescribeClusterBroker {
         if version == 2 {
             out.bool(self.is_fenced);
         }
-        if !(version == 2) && self.is_fenced {
+        if version != 2 && self.is_fenced {
             return Err(EncodeError::Unsupported {
                 message: "DescribeClusterResponse",
                 field: "is_fenced",

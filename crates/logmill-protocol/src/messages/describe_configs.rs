@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DescribeConfigsRequest`, versions 1 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeConfigsRequest {
     /// In every version.
     pub resources: Vec<DescribeConfigsResource>,
@@ -16,12 +16,6 @@ pub struct DescribeConfigsRequest {
     pub include_synonyms: bool,
     /// In versions 3 to 4; `false` when absent.
     pub include_documentation: bool,
-}
-
-impl Default for DescribeConfigsRequest {
-    fn default() -> Self {
-        Self { resources: Vec::new(), include_synonyms: false, include_documentation: false }
-    }
 }
 
 impl Message for DescribeConfigsRequest {
@@ -43,7 +37,7 @@ impl Message for DescribeConfigsRequest {
         if version >= 3 {
             out.bool(self.include_documentation);
         }
-        if !(version >= 3) && self.include_documentation {
+        if version < 3 && self.include_documentation {
             return Err(EncodeError::Unsupported {
                 message: "DescribeConfigsRequest",
                 field: "include_documentation",
@@ -129,18 +123,12 @@ impl DescribeConfigsResource {
 }
 
 /// Kafka's `DescribeConfigsResponse`, versions 1 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeConfigsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub results: Vec<DescribeConfigsResult>,
-}
-
-impl Default for DescribeConfigsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, results: Vec::new() }
-    }
 }
 
 impl Message for DescribeConfigsResponse {

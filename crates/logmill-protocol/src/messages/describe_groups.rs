@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DescribeGroupsRequest`, versions 0 to 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeGroupsRequest {
     /// In every version.
     pub groups: Vec<Str>,
     /// In versions 3 to 6.
     pub include_authorized_operations: bool,
-}
-
-impl Default for DescribeGroupsRequest {
-    fn default() -> Self {
-        Self { groups: Vec::new(), include_authorized_operations: false }
-    }
 }
 
 impl Message for DescribeGroupsRequest {
@@ -42,7 +36,7 @@ impl Message for DescribeGroupsRequest {
         if version >= 3 {
             out.bool(self.include_authorized_operations);
         }
-        if !(version >= 3) && self.include_authorized_operations {
+        if version < 3 && self.include_authorized_operations {
             return Err(EncodeError::Unsupported {
                 message: "DescribeGroupsRequest",
                 field: "include_authorized_operations",
@@ -81,18 +75,12 @@ impl Request for DescribeGroupsRequest {
 }
 
 /// Kafka's `DescribeGroupsResponse`, versions 0 to 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeGroupsResponse {
     /// In versions 1 to 6.
     pub throttle_time_ms: i32,
     /// In every version.
     pub groups: Vec<DescribedGroup>,
-}
-
-impl Default for DescribeGroupsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, groups: Vec::new() }
-    }
 }
 
 impl Message for DescribeGroupsResponse {
@@ -182,7 +170,7 @@ impl DescribedGroup {
         if version == 6 {
             out.string(self.error_message.as_deref(), flexible, "error_message")?;
         }
-        if !(version == 6) && self.error_message.is_some() {
+        if version != 6 && self.error_message.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "DescribeGroupsResponse",
                 field: "error_message",
@@ -197,7 +185,7 @@ impl DescribedGroup {
         if version >= 3 {
             out.i32(self.authorized_operations);
         }
-        if !(version >= 3) && self.authorized_operations != i32::MIN {
+        if version < 3 && self.authorized_operations != i32::MIN {
             return Err(EncodeError::Unsupported {
                 message: "DescribeGroupsResponse",
                 field: "authorized_operations",
@@ -236,7 +224,7 @@ impl DescribedGroup {
 }
 
 /// Part of [`DescribeGroupsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribedGroupMember {
     /// In every version.
     pub member_id: Str,
@@ -250,19 +238,6 @@ pub struct DescribedGroupMember {
     pub member_metadata: Bytes,
     /// In every version.
     pub member_assignment: Bytes,
-}
-
-impl Default for DescribedGroupMember {
-    fn default() -> Self {
-        Self {
-            member_id: Str::default(),
-            group_instance_id: None,
-            client_id: Str::default(),
-            client_host: Str::default(),
-            member_metadata: Bytes::default(),
-            member_assignment: Bytes::default(),
-        }
-    }
 }
 
 impl DescribedGroupMember {

@@ -62,18 +62,12 @@ impl Request for DescribeLogDirsRequest {
 }
 
 /// Part of [`DescribeLogDirsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribableLogDirTopic {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for DescribableLogDirTopic {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl DescribableLogDirTopic {
@@ -104,7 +98,7 @@ impl DescribableLogDirTopic {
 }
 
 /// Kafka's `DescribeLogDirsResponse`, versions 1 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeLogDirsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -112,12 +106,6 @@ pub struct DescribeLogDirsResponse {
     pub error_code: i16,
     /// In every version.
     pub results: Vec<DescribeLogDirsResult>,
-}
-
-impl Default for DescribeLogDirsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0, results: Vec::new() }
-    }
 }
 
 impl Message for DescribeLogDirsResponse {
@@ -243,18 +231,12 @@ impl DescribeLogDirsResult {
 }
 
 /// Part of [`DescribeLogDirsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeLogDirsTopic {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<DescribeLogDirsPartition>,
-}
-
-impl Default for DescribeLogDirsTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl DescribeLogDirsTopic {
@@ -284,7 +266,7 @@ impl DescribeLogDirsTopic {
 }
 
 /// Part of [`DescribeLogDirsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeLogDirsPartition {
     /// In every version.
     pub partition_index: i32,
@@ -294,12 +276,6 @@ pub struct DescribeLogDirsPartition {
     pub offset_lag: i64,
     /// In every version.
     pub is_future_key: bool,
-}
-
-impl Default for DescribeLogDirsPartition {
-    fn default() -> Self {
-        Self { partition_index: 0, partition_size: 0, offset_lag: 0, is_future_key: false }
-    }
 }
 
 impl DescribeLogDirsPartition {

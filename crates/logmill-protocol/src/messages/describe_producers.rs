@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DescribeProducersRequest`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeProducersRequest {
     /// In every version.
     pub topics: Vec<TopicRequest>,
-}
-
-impl Default for DescribeProducersRequest {
-    fn default() -> Self {
-        Self { topics: Vec::new() }
-    }
 }
 
 impl Message for DescribeProducersRequest {
@@ -56,18 +50,12 @@ impl Request for DescribeProducersRequest {
 }
 
 /// Part of [`DescribeProducersRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicRequest {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partition_indexes: Vec<i32>,
-}
-
-impl Default for TopicRequest {
-    fn default() -> Self {
-        Self { name: Str::default(), partition_indexes: Vec::new() }
-    }
 }
 
 impl TopicRequest {
@@ -94,18 +82,12 @@ impl TopicRequest {
 }
 
 /// Kafka's `DescribeProducersResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeProducersResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<TopicResponse>,
-}
-
-impl Default for DescribeProducersResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for DescribeProducersResponse {
@@ -141,18 +123,12 @@ impl Message for DescribeProducersResponse {
 }
 
 /// Part of [`DescribeProducersResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicResponse {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<PartitionResponse>,
-}
-
-impl Default for TopicResponse {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl TopicResponse {
@@ -176,7 +152,7 @@ impl TopicResponse {
 }
 
 /// Part of [`DescribeProducersResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartitionResponse {
     /// In every version.
     pub partition_index: i32,
@@ -186,12 +162,6 @@ pub struct PartitionResponse {
     pub error_message: Option<Str>,
     /// In every version.
     pub active_producers: Vec<ProducerState>,
-}
-
-impl Default for PartitionResponse {
-    fn default() -> Self {
-        Self { partition_index: 0, error_code: 0, error_message: None, active_producers: Vec::new() }
-    }
 }
 
 impl PartitionResponse {

@@ -70,16 +70,10 @@ impl Request for DescribeTopicPartitionsRequest {
 }
 
 /// Part of [`DescribeTopicPartitionsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicRequest {
     /// In every version.
     pub name: Str,
-}
-
-impl Default for TopicRequest {
-    fn default() -> Self {
-        Self { name: Str::default() }
-    }
 }
 
 impl TopicRequest {
@@ -98,18 +92,12 @@ impl TopicRequest {
 }
 
 /// Part of [`DescribeTopicPartitionsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cursor {
     /// In every version.
     pub topic_name: Str,
     /// In every version.
     pub partition_index: i32,
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self { topic_name: Str::default(), partition_index: 0 }
-    }
 }
 
 impl Cursor {
@@ -130,7 +118,7 @@ impl Cursor {
 }
 
 /// Kafka's `DescribeTopicPartitionsResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeTopicPartitionsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -138,12 +126,6 @@ pub struct DescribeTopicPartitionsResponse {
     pub topics: Vec<DescribeTopicPartitionsResponseTopic>,
     /// In every version; `None` when absent.
     pub next_cursor: Option<Cursor>,
-}
-
-impl Default for DescribeTopicPartitionsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new(), next_cursor: None }
-    }
 }
 
 impl Message for DescribeTopicPartitionsResponse {

@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `DescribeTransactionsRequest`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeTransactionsRequest {
     /// In every version.
     pub transactional_ids: Vec<Str>,
-}
-
-impl Default for DescribeTransactionsRequest {
-    fn default() -> Self {
-        Self { transactional_ids: Vec::new() }
-    }
 }
 
 impl Message for DescribeTransactionsRequest {
@@ -62,18 +56,12 @@ impl Request for DescribeTransactionsRequest {
 }
 
 /// Kafka's `DescribeTransactionsResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DescribeTransactionsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub transaction_states: Vec<TransactionState>,
-}
-
-impl Default for DescribeTransactionsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, transaction_states: Vec::new() }
-    }
 }
 
 impl Message for DescribeTransactionsResponse {
@@ -113,7 +101,7 @@ impl Message for DescribeTransactionsResponse {
 }
 
 /// Part of [`DescribeTransactionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TransactionState {
     /// In every version.
     pub error_code: i16,
@@ -131,21 +119,6 @@ pub struct TransactionState {
     pub producer_epoch: i16,
     /// In every version.
     pub topics: Vec<TopicData>,
-}
-
-impl Default for TransactionState {
-    fn default() -> Self {
-        Self {
-            error_code: 0,
-            transactional_id: Str::default(),
-            transaction_state: Str::default(),
-            transaction_timeout_ms: 0,
-            transaction_start_time_ms: 0,
-            producer_id: 0,
-            producer_epoch: 0,
-            topics: Vec::new(),
-        }
-    }
 }
 
 impl TransactionState {
@@ -179,18 +152,12 @@ impl TransactionState {
 }
 
 /// Part of [`DescribeTransactionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicData {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for TopicData {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl TopicData {

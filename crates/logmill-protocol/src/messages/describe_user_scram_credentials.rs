@@ -55,16 +55,10 @@ impl Request for DescribeUserScramCredentialsRequest {
 }
 
 /// Part of [`DescribeUserScramCredentialsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct UserName {
     /// In every version.
     pub name: Str,
-}
-
-impl Default for UserName {
-    fn default() -> Self {
-        Self { name: Str::default() }
-    }
 }
 
 impl UserName {
@@ -191,18 +185,12 @@ impl DescribeUserScramCredentialsResult {
 }
 
 /// Part of [`DescribeUserScramCredentialsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CredentialInfo {
     /// In every version.
     pub mechanism: i8,
     /// In every version.
     pub iterations: i32,
-}
-
-impl Default for CredentialInfo {
-    fn default() -> Self {
-        Self { mechanism: 0, iterations: 0 }
-    }
 }
 
 impl CredentialInfo {

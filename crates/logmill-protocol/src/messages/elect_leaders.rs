@@ -41,7 +41,7 @@ impl Message for ElectLeadersRequest {
         if version >= 1 {
             out.i8(self.election_type);
         }
-        if !(version >= 1) && self.election_type != 0 {
+        if version < 1 && self.election_type != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ElectLeadersRequest",
                 field: "election_type",
@@ -83,18 +83,12 @@ impl Request for ElectLeadersRequest {
 }
 
 /// Part of [`ElectLeadersRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicPartitions {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partitions: Vec<i32>,
-}
-
-impl Default for TopicPartitions {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl TopicPartitions {
@@ -125,7 +119,7 @@ impl TopicPartitions {
 }
 
 /// Kafka's `ElectLeadersResponse`, versions 0 to 2.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ElectLeadersResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -133,12 +127,6 @@ pub struct ElectLeadersResponse {
     pub error_code: i16,
     /// In every version.
     pub replica_election_results: Vec<ReplicaElectionResult>,
-}
-
-impl Default for ElectLeadersResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0, replica_election_results: Vec::new() }
-    }
 }
 
 impl Message for ElectLeadersResponse {
@@ -159,7 +147,7 @@ impl Message for ElectLeadersResponse {
         if version >= 1 {
             out.i16(self.error_code);
         }
-        if !(version >= 1) && self.error_code != 0 {
+        if version < 1 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ElectLeadersResponse",
                 field: "error_code",
@@ -202,18 +190,12 @@ impl Message for ElectLeadersResponse {
 }
 
 /// Part of [`ElectLeadersResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReplicaElectionResult {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partition_result: Vec<PartitionResult>,
-}
-
-impl Default for ReplicaElectionResult {
-    fn default() -> Self {
-        Self { topic: Str::default(), partition_result: Vec::new() }
-    }
 }
 
 impl ReplicaElectionResult {

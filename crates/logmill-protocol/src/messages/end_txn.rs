@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `EndTxnRequest`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndTxnRequest {
     /// In every version.
     pub transactional_id: Str,
@@ -18,12 +18,6 @@ pub struct EndTxnRequest {
     pub producer_epoch: i16,
     /// In every version.
     pub committed: bool,
-}
-
-impl Default for EndTxnRequest {
-    fn default() -> Self {
-        Self { transactional_id: Str::default(), producer_id: 0, producer_epoch: 0, committed: false }
-    }
 }
 
 impl Message for EndTxnRequest {

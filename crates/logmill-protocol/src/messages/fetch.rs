@@ -72,10 +72,10 @@ impl Message for FetchRequest {
         if version <= 14 {
             out.i32(self.replica_id);
         }
-        if !(version <= 14) && self.replica_id != -1 {
+        if version > 14 && self.replica_id != -1 {
             return Err(EncodeError::Unsupported { message: "FetchRequest", field: "replica_id", version });
         }
-        if !(version >= 15) && self.replica_state != ReplicaState::default() {
+        if version < 15 && self.replica_state != ReplicaState::default() {
             return Err(EncodeError::Unsupported {
                 message: "FetchRequest",
                 field: "replica_state",
@@ -98,7 +98,7 @@ impl Message for FetchRequest {
                 item.encode(out, version)
             })?;
         }
-        if !(version >= 7) && !self.forgotten_topics_data.is_empty() {
+        if version < 7 && !self.forgotten_topics_data.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FetchRequest",
                 field: "forgotten_topics_data",
@@ -208,13 +208,13 @@ impl ReplicaState {
         if version >= 15 {
             out.i32(self.replica_id);
         }
-        if !(version >= 15) && self.replica_id != -1 {
+        if version < 15 && self.replica_id != -1 {
             return Err(EncodeError::Unsupported { message: "FetchRequest", field: "replica_id", version });
         }
         if version >= 15 {
             out.i64(self.replica_epoch);
         }
-        if !(version >= 15) && self.replica_epoch != -1 {
+        if version < 15 && self.replica_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "FetchRequest",
                 field: "replica_epoch",
@@ -244,7 +244,7 @@ impl ReplicaState {
 }
 
 /// Part of [`FetchRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FetchTopic {
     /// In versions 4 to 12.
     pub topic: Str,
@@ -252,12 +252,6 @@ pub struct FetchTopic {
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<FetchPartition>,
-}
-
-impl Default for FetchTopic {
-    fn default() -> Self {
-        Self { topic: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl FetchTopic {
@@ -297,7 +291,7 @@ impl FetchTopic {
 }
 
 /// Part of [`FetchRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ForgottenTopic {
     /// In versions 7 to 12.
     pub topic: Str,
@@ -305,12 +299,6 @@ pub struct ForgottenTopic {
     pub topic_id: Uuid,
     /// In versions 7 to 18.
     pub partitions: Vec<i32>,
-}
-
-impl Default for ForgottenTopic {
-    fn default() -> Self {
-        Self { topic: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl ForgottenTopic {
@@ -328,7 +316,7 @@ impl ForgottenTopic {
                 Ok(())
             })?;
         }
-        if !(version >= 7) && !self.partitions.is_empty() {
+        if version < 7 && !self.partitions.is_empty() {
             return Err(EncodeError::Unsupported { message: "FetchRequest", field: "partitions", version });
         }
         if flexible {
@@ -406,7 +394,7 @@ impl FetchPartition {
         if version >= 12 {
             out.i32(self.last_fetched_epoch);
         }
-        if !(version >= 12) && self.last_fetched_epoch != -1 {
+        if version < 12 && self.last_fetched_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "FetchRequest",
                 field: "last_fetched_epoch",
@@ -475,7 +463,7 @@ impl FetchPartition {
 }
 
 /// Kafka's `FetchResponse`, versions 4 to 18.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FetchResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -487,18 +475,6 @@ pub struct FetchResponse {
     pub responses: Vec<FetchableTopicResponse>,
     /// In versions 16 to 18, tagged.
     pub node_endpoints: Vec<NodeEndpoint>,
-}
-
-impl Default for FetchResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            session_id: 0,
-            responses: Vec::new(),
-            node_endpoints: Vec::new(),
-        }
-    }
 }
 
 impl Message for FetchResponse {
@@ -522,11 +498,11 @@ impl Message for FetchResponse {
         if version >= 7 {
             out.i32(self.session_id);
         }
-        if !(version >= 7) && self.session_id != 0 {
+        if version < 7 && self.session_id != 0 {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "session_id", version });
         }
         out.array(Some(&self.responses), flexible, "responses", |out, item| item.encode(out, version))?;
-        if !(version >= 16) && !self.node_endpoints.is_empty() {
+        if version < 16 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FetchResponse",
                 field: "node_endpoints",
@@ -587,7 +563,7 @@ impl Message for FetchResponse {
 }
 
 /// Part of [`FetchResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FetchableTopicResponse {
     /// In versions 4 to 12.
     pub topic: Str,
@@ -595,12 +571,6 @@ pub struct FetchableTopicResponse {
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<PartitionData>,
-}
-
-impl Default for FetchableTopicResponse {
-    fn default() -> Self {
-        Self { topic: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl FetchableTopicResponse {
@@ -640,7 +610,7 @@ impl FetchableTopicResponse {
 }
 
 /// Part of [`FetchResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeEndpoint {
     /// In versions 16 to 18.
     pub node_id: i32,
@@ -652,37 +622,31 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl Default for NodeEndpoint {
-    fn default() -> Self {
-        Self { node_id: 0, host: Str::default(), port: 0, rack: None }
-    }
-}
-
 impl NodeEndpoint {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         if version >= 16 {
             out.i32(self.node_id);
         }
-        if !(version >= 16) && self.node_id != 0 {
+        if version < 16 && self.node_id != 0 {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "node_id", version });
         }
         if version >= 16 {
             out.string(Some(&self.host), flexible, "host")?;
         }
-        if !(version >= 16) && !self.host.is_empty() {
+        if version < 16 && !self.host.is_empty() {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "host", version });
         }
         if version >= 16 {
             out.i32(self.port);
         }
-        if !(version >= 16) && self.port != 0 {
+        if version < 16 && self.port != 0 {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "port", version });
         }
         if version >= 16 {
             out.string(self.rack.as_deref(), flexible, "rack")?;
         }
-        if !(version >= 16) && self.rack.is_some() {
+        if version < 16 && self.rack.is_some() {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "rack", version });
         }
         if flexible {
@@ -768,21 +732,21 @@ impl PartitionData {
         if version >= 5 {
             out.i64(self.log_start_offset);
         }
-        if !(version >= 12) && self.diverging_epoch != EpochEndOffset::default() {
+        if version < 12 && self.diverging_epoch != EpochEndOffset::default() {
             return Err(EncodeError::Unsupported {
                 message: "FetchResponse",
                 field: "diverging_epoch",
                 version,
             });
         }
-        if !(version >= 12) && self.current_leader != LeaderIdAndEpoch::default() {
+        if version < 12 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::Unsupported {
                 message: "FetchResponse",
                 field: "current_leader",
                 version,
             });
         }
-        if !(version >= 12) && self.snapshot_id != SnapshotId::default() {
+        if version < 12 && self.snapshot_id != SnapshotId::default() {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "snapshot_id", version });
         }
         out.array(self.aborted_transactions.as_deref(), flexible, "aborted_transactions", |out, item| {
@@ -791,7 +755,7 @@ impl PartitionData {
         if version >= 11 {
             out.i32(self.preferred_read_replica);
         }
-        if !(version >= 11) && self.preferred_read_replica != -1 {
+        if version < 11 && self.preferred_read_replica != -1 {
             return Err(EncodeError::Unsupported {
                 message: "FetchResponse",
                 field: "preferred_read_replica",
@@ -891,13 +855,13 @@ impl EpochEndOffset {
         if version >= 12 {
             out.i32(self.epoch);
         }
-        if !(version >= 12) && self.epoch != -1 {
+        if version < 12 && self.epoch != -1 {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "epoch", version });
         }
         if version >= 12 {
             out.i64(self.end_offset);
         }
-        if !(version >= 12) && self.end_offset != -1 {
+        if version < 12 && self.end_offset != -1 {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "end_offset", version });
         }
         if flexible {
@@ -943,13 +907,13 @@ impl LeaderIdAndEpoch {
         if version >= 12 {
             out.i32(self.leader_id);
         }
-        if !(version >= 12) && self.leader_id != -1 {
+        if version < 12 && self.leader_id != -1 {
             return Err(EncodeError::Unsupported { message: "FetchResponse", field: "leader_id", version });
         }
         if version >= 12 {
             out.i32(self.leader_epoch);
         }
-        if !(version >= 12) && self.leader_epoch != -1 {
+        if version < 12 && self.leader_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "FetchResponse",
                 field: "leader_epoch",
@@ -1017,18 +981,12 @@ impl SnapshotId {
 }
 
 /// Part of [`FetchResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AbortedTransaction {
     /// In every version.
     pub producer_id: i64,
     /// In every version.
     pub first_offset: i64,
-}
-
-impl Default for AbortedTransaction {
-    fn default() -> Self {
-        Self { producer_id: 0, first_offset: 0 }
-    }
 }
 
 impl AbortedTransaction {

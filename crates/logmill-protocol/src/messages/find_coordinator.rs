@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `FindCoordinatorRequest`, versions 0 to 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FindCoordinatorRequest {
     /// In versions 0 to 3.
     pub key: Str,
@@ -16,12 +16,6 @@ pub struct FindCoordinatorRequest {
     pub key_type: i8,
     /// In versions 4 to 6.
     pub coordinator_keys: Vec<Str>,
-}
-
-impl Default for FindCoordinatorRequest {
-    fn default() -> Self {
-        Self { key: Str::default(), key_type: 0, coordinator_keys: Vec::new() }
-    }
 }
 
 impl Message for FindCoordinatorRequest {
@@ -41,7 +35,7 @@ impl Message for FindCoordinatorRequest {
         if version <= 3 {
             out.string(Some(&self.key), flexible, "key")?;
         }
-        if !(version <= 3) && !self.key.is_empty() {
+        if version > 3 && !self.key.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorRequest",
                 field: "key",
@@ -51,7 +45,7 @@ impl Message for FindCoordinatorRequest {
         if version >= 1 {
             out.i8(self.key_type);
         }
-        if !(version >= 1) && self.key_type != 0 {
+        if version < 1 && self.key_type != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorRequest",
                 field: "key_type",
@@ -63,7 +57,7 @@ impl Message for FindCoordinatorRequest {
                 out.string(Some(item), flexible, "coordinator_keys")
             })?;
         }
-        if !(version >= 4) && !self.coordinator_keys.is_empty() {
+        if version < 4 && !self.coordinator_keys.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorRequest",
                 field: "coordinator_keys",
@@ -161,7 +155,7 @@ impl Message for FindCoordinatorResponse {
         if version <= 3 {
             out.i16(self.error_code);
         }
-        if !(version <= 3) && self.error_code != 0 {
+        if version > 3 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "error_code",
@@ -174,7 +168,7 @@ impl Message for FindCoordinatorResponse {
         if version <= 3 {
             out.i32(self.node_id);
         }
-        if !(version <= 3) && self.node_id != 0 {
+        if version > 3 && self.node_id != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "node_id",
@@ -184,7 +178,7 @@ impl Message for FindCoordinatorResponse {
         if version <= 3 {
             out.string(Some(&self.host), flexible, "host")?;
         }
-        if !(version <= 3) && !self.host.is_empty() {
+        if version > 3 && !self.host.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "host",
@@ -194,7 +188,7 @@ impl Message for FindCoordinatorResponse {
         if version <= 3 {
             out.i32(self.port);
         }
-        if !(version <= 3) && self.port != 0 {
+        if version > 3 && self.port != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "port",
@@ -206,7 +200,7 @@ impl Message for FindCoordinatorResponse {
                 item.encode(out, version)
             })?;
         }
-        if !(version >= 4) && !self.coordinators.is_empty() {
+        if version < 4 && !self.coordinators.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "coordinators",
@@ -292,7 +286,7 @@ impl Coordinator {
         if version >= 4 {
             out.string(Some(&self.key), flexible, "key")?;
         }
-        if !(version >= 4) && !self.key.is_empty() {
+        if version < 4 && !self.key.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "key",
@@ -302,7 +296,7 @@ impl Coordinator {
         if version >= 4 {
             out.i32(self.node_id);
         }
-        if !(version >= 4) && self.node_id != 0 {
+        if version < 4 && self.node_id != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "node_id",
@@ -312,7 +306,7 @@ impl Coordinator {
         if version >= 4 {
             out.string(Some(&self.host), flexible, "host")?;
         }
-        if !(version >= 4) && !self.host.is_empty() {
+        if version < 4 && !self.host.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "host",
@@ -322,7 +316,7 @@ impl Coordinator {
         if version >= 4 {
             out.i32(self.port);
         }
-        if !(version >= 4) && self.port != 0 {
+        if version < 4 && self.port != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "port",
@@ -332,7 +326,7 @@ impl Coordinator {
         if version >= 4 {
             out.i16(self.error_code);
         }
-        if !(version >= 4) && self.error_code != 0 {
+        if version < 4 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "FindCoordinatorResponse",
                 field: "error_code",

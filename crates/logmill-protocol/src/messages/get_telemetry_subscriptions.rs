@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `GetTelemetrySubscriptionsRequest`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GetTelemetrySubscriptionsRequest {
     /// In every version.
     pub client_instance_id: Uuid,
-}
-
-impl Default for GetTelemetrySubscriptionsRequest {
-    fn default() -> Self {
-        Self { client_instance_id: Uuid::ZERO }
-    }
 }
 
 impl Message for GetTelemetrySubscriptionsRequest {
@@ -55,7 +49,7 @@ impl Request for GetTelemetrySubscriptionsRequest {
 }
 
 /// Kafka's `GetTelemetrySubscriptionsResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GetTelemetrySubscriptionsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -75,22 +69,6 @@ pub struct GetTelemetrySubscriptionsResponse {
     pub delta_temporality: bool,
     /// In every version.
     pub requested_metrics: Vec<Str>,
-}
-
-impl Default for GetTelemetrySubscriptionsResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            client_instance_id: Uuid::ZERO,
-            subscription_id: 0,
-            accepted_compression_types: Vec::new(),
-            push_interval_ms: 0,
-            telemetry_max_bytes: 0,
-            delta_temporality: false,
-            requested_metrics: Vec::new(),
-        }
-    }
 }
 
 impl Message for GetTelemetrySubscriptionsResponse {

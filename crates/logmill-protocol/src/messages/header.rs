@@ -73,16 +73,10 @@ impl Message for RequestHeader {
 }
 
 /// Kafka's `ResponseHeader`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResponseHeader {
     /// In every version.
     pub correlation_id: i32,
-}
-
-impl Default for ResponseHeader {
-    fn default() -> Self {
-        Self { correlation_id: 0 }
-    }
 }
 
 impl Message for ResponseHeader {

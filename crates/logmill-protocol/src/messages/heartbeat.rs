@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `HeartbeatRequest`, versions 0 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeartbeatRequest {
     /// In every version.
     pub group_id: Str,
@@ -18,17 +18,6 @@ pub struct HeartbeatRequest {
     pub member_id: Str,
     /// In versions 3 to 4; `None` when absent.
     pub group_instance_id: Option<Str>,
-}
-
-impl Default for HeartbeatRequest {
-    fn default() -> Self {
-        Self {
-            group_id: Str::default(),
-            generation_id: 0,
-            member_id: Str::default(),
-            group_instance_id: None,
-        }
-    }
 }
 
 impl Message for HeartbeatRequest {
@@ -51,7 +40,7 @@ impl Message for HeartbeatRequest {
         if version >= 3 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 3) && self.group_instance_id.is_some() {
+        if version < 3 && self.group_instance_id.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "HeartbeatRequest",
                 field: "group_instance_id",
@@ -89,18 +78,12 @@ impl Request for HeartbeatRequest {
 }
 
 /// Kafka's `HeartbeatResponse`, versions 0 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeartbeatResponse {
     /// In versions 1 to 4.
     pub throttle_time_ms: i32,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for HeartbeatResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0 }
-    }
 }
 
 impl Message for HeartbeatResponse {

@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `IncrementalAlterConfigsRequest`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct IncrementalAlterConfigsRequest {
     /// In every version.
     pub resources: Vec<AlterConfigsResource>,
     /// In every version.
     pub validate_only: bool,
-}
-
-impl Default for IncrementalAlterConfigsRequest {
-    fn default() -> Self {
-        Self { resources: Vec::new(), validate_only: false }
-    }
 }
 
 impl Message for IncrementalAlterConfigsRequest {
@@ -68,7 +62,7 @@ impl Request for IncrementalAlterConfigsRequest {
 }
 
 /// Part of [`IncrementalAlterConfigsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlterConfigsResource {
     /// In every version.
     pub resource_type: i8,
@@ -76,12 +70,6 @@ pub struct AlterConfigsResource {
     pub resource_name: Str,
     /// In every version.
     pub configs: Vec<AlterableConfig>,
-}
-
-impl Default for AlterConfigsResource {
-    fn default() -> Self {
-        Self { resource_type: 0, resource_name: Str::default(), configs: Vec::new() }
-    }
 }
 
 impl AlterConfigsResource {
@@ -155,18 +143,12 @@ impl AlterableConfig {
 }
 
 /// Kafka's `IncrementalAlterConfigsResponse`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct IncrementalAlterConfigsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub responses: Vec<AlterConfigsResourceResponse>,
-}
-
-impl Default for IncrementalAlterConfigsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, responses: Vec::new() }
-    }
 }
 
 impl Message for IncrementalAlterConfigsResponse {

@@ -56,7 +56,7 @@ impl Message for InitProducerIdRequest {
         if version >= 3 {
             out.i64(self.producer_id);
         }
-        if !(version >= 3) && self.producer_id != -1 {
+        if version < 3 && self.producer_id != -1 {
             return Err(EncodeError::Unsupported {
                 message: "InitProducerIdRequest",
                 field: "producer_id",
@@ -66,7 +66,7 @@ impl Message for InitProducerIdRequest {
         if version >= 3 {
             out.i16(self.producer_epoch);
         }
-        if !(version >= 3) && self.producer_epoch != -1 {
+        if version < 3 && self.producer_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "InitProducerIdRequest",
                 field: "producer_epoch",
@@ -76,7 +76,7 @@ impl Message for InitProducerIdRequest {
         if version == 6 {
             out.bool(self.enable2_pc);
         }
-        if !(version == 6) && self.enable2_pc {
+        if version != 6 && self.enable2_pc {
             return Err(EncodeError::Unsupported {
                 message: "InitProducerIdRequest",
                 field: "enable2_pc",
@@ -86,7 +86,7 @@ impl Message for InitProducerIdRequest {
         if version == 6 {
             out.bool(self.keep_prepared_txn);
         }
-        if !(version == 6) && self.keep_prepared_txn {
+        if version != 6 && self.keep_prepared_txn {
             return Err(EncodeError::Unsupported {
                 message: "InitProducerIdRequest",
                 field: "keep_prepared_txn",
@@ -182,7 +182,7 @@ impl Message for InitProducerIdResponse {
         if version == 6 {
             out.i64(self.ongoing_txn_producer_id);
         }
-        if !(version == 6) && self.ongoing_txn_producer_id != -1 {
+        if version != 6 && self.ongoing_txn_producer_id != -1 {
             return Err(EncodeError::Unsupported {
                 message: "InitProducerIdResponse",
                 field: "ongoing_txn_producer_id",
@@ -192,7 +192,7 @@ impl Message for InitProducerIdResponse {
         if version == 6 {
             out.i16(self.ongoing_txn_producer_epoch);
         }
-        if !(version == 6) && self.ongoing_txn_producer_epoch != -1 {
+        if version != 6 && self.ongoing_txn_producer_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "InitProducerIdResponse",
                 field: "ongoing_txn_producer_epoch",

@@ -66,7 +66,7 @@ impl Message for JoinGroupRequest {
         if version >= 5 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 5) && self.group_instance_id.is_some() {
+        if version < 5 && self.group_instance_id.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "JoinGroupRequest",
                 field: "group_instance_id",
@@ -120,18 +120,12 @@ impl Request for JoinGroupRequest {
 }
 
 /// Part of [`JoinGroupRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JoinGroupRequestProtocol {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub metadata: Bytes,
-}
-
-impl Default for JoinGroupRequestProtocol {
-    fn default() -> Self {
-        Self { name: Str::default(), metadata: Bytes::default() }
-    }
 }
 
 impl JoinGroupRequestProtocol {
@@ -218,7 +212,7 @@ impl Message for JoinGroupResponse {
         if version >= 7 {
             out.string(self.protocol_type.as_deref(), flexible, "protocol_type")?;
         }
-        if self.protocol_name.is_none() && !(version >= 7) {
+        if self.protocol_name.is_none() && version < 7 {
             return Err(EncodeError::Null { message: "JoinGroupResponse", field: "protocol_name", version });
         }
         out.string(self.protocol_name.as_deref(), flexible, "protocol_name")?;
@@ -226,7 +220,7 @@ impl Message for JoinGroupResponse {
         if version == 9 {
             out.bool(self.skip_assignment);
         }
-        if !(version == 9) && self.skip_assignment {
+        if version != 9 && self.skip_assignment {
             return Err(EncodeError::Unsupported {
                 message: "JoinGroupResponse",
                 field: "skip_assignment",
@@ -273,7 +267,7 @@ impl Message for JoinGroupResponse {
 }
 
 /// Part of [`JoinGroupResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JoinGroupResponseMember {
     /// In every version.
     pub member_id: Str,
@@ -281,12 +275,6 @@ pub struct JoinGroupResponseMember {
     pub group_instance_id: Option<Str>,
     /// In every version.
     pub metadata: Bytes,
-}
-
-impl Default for JoinGroupResponseMember {
-    fn default() -> Self {
-        Self { member_id: Str::default(), group_instance_id: None, metadata: Bytes::default() }
-    }
 }
 
 impl JoinGroupResponseMember {

@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `LeaveGroupRequest`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LeaveGroupRequest {
     /// In every version.
     pub group_id: Str,
@@ -16,12 +16,6 @@ pub struct LeaveGroupRequest {
     pub member_id: Str,
     /// In versions 3 to 5.
     pub members: Vec<MemberIdentity>,
-}
-
-impl Default for LeaveGroupRequest {
-    fn default() -> Self {
-        Self { group_id: Str::default(), member_id: Str::default(), members: Vec::new() }
-    }
 }
 
 impl Message for LeaveGroupRequest {
@@ -42,7 +36,7 @@ impl Message for LeaveGroupRequest {
         if version <= 2 {
             out.string(Some(&self.member_id), flexible, "member_id")?;
         }
-        if !(version <= 2) && !self.member_id.is_empty() {
+        if version > 2 && !self.member_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupRequest",
                 field: "member_id",
@@ -52,7 +46,7 @@ impl Message for LeaveGroupRequest {
         if version >= 3 {
             out.array(Some(&self.members), flexible, "members", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 3) && !self.members.is_empty() {
+        if version < 3 && !self.members.is_empty() {
             return Err(EncodeError::Unsupported { message: "LeaveGroupRequest", field: "members", version });
         }
         if flexible {
@@ -90,7 +84,7 @@ impl Request for LeaveGroupRequest {
 }
 
 /// Part of [`LeaveGroupRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemberIdentity {
     /// In versions 3 to 5.
     pub member_id: Str,
@@ -100,19 +94,13 @@ pub struct MemberIdentity {
     pub reason: Option<Str>,
 }
 
-impl Default for MemberIdentity {
-    fn default() -> Self {
-        Self { member_id: Str::default(), group_instance_id: None, reason: None }
-    }
-}
-
 impl MemberIdentity {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         if version >= 3 {
             out.string(Some(&self.member_id), flexible, "member_id")?;
         }
-        if !(version >= 3) && !self.member_id.is_empty() {
+        if version < 3 && !self.member_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupRequest",
                 field: "member_id",
@@ -122,7 +110,7 @@ impl MemberIdentity {
         if version >= 3 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 3) && self.group_instance_id.is_some() {
+        if version < 3 && self.group_instance_id.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupRequest",
                 field: "group_instance_id",
@@ -158,7 +146,7 @@ impl MemberIdentity {
 }
 
 /// Kafka's `LeaveGroupResponse`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LeaveGroupResponse {
     /// In versions 1 to 5.
     pub throttle_time_ms: i32,
@@ -166,12 +154,6 @@ pub struct LeaveGroupResponse {
     pub error_code: i16,
     /// In versions 3 to 5.
     pub members: Vec<MemberResponse>,
-}
-
-impl Default for LeaveGroupResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0, members: Vec::new() }
-    }
 }
 
 impl Message for LeaveGroupResponse {
@@ -195,7 +177,7 @@ impl Message for LeaveGroupResponse {
         if version >= 3 {
             out.array(Some(&self.members), flexible, "members", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 3) && !self.members.is_empty() {
+        if version < 3 && !self.members.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupResponse",
                 field: "members",
@@ -254,7 +236,7 @@ impl MemberResponse {
         if version >= 3 {
             out.string(Some(&self.member_id), flexible, "member_id")?;
         }
-        if !(version >= 3) && !self.member_id.is_empty() {
+        if version < 3 && !self.member_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupResponse",
                 field: "member_id",
@@ -264,7 +246,7 @@ impl MemberResponse {
         if version >= 3 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 3) && self.group_instance_id.as_ref().is_none_or(|value| !value.is_empty()) {
+        if version < 3 && self.group_instance_id.as_ref().is_none_or(|value| !value.is_empty()) {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupResponse",
                 field: "group_instance_id",
@@ -274,7 +256,7 @@ impl MemberResponse {
         if version >= 3 {
             out.i16(self.error_code);
         }
-        if !(version >= 3) && self.error_code != 0 {
+        if version < 3 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "LeaveGroupResponse",
                 field: "error_code",

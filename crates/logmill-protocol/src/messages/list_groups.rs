@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `ListGroupsRequest`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListGroupsRequest {
     /// In versions 4 to 5.
     pub states_filter: Vec<Str>,
     /// In version 5 only.
     pub types_filter: Vec<Str>,
-}
-
-impl Default for ListGroupsRequest {
-    fn default() -> Self {
-        Self { states_filter: Vec::new(), types_filter: Vec::new() }
-    }
 }
 
 impl Message for ListGroupsRequest {
@@ -41,7 +35,7 @@ impl Message for ListGroupsRequest {
                 out.string(Some(item), flexible, "states_filter")
             })?;
         }
-        if !(version >= 4) && !self.states_filter.is_empty() {
+        if version < 4 && !self.states_filter.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "ListGroupsRequest",
                 field: "states_filter",
@@ -53,7 +47,7 @@ impl Message for ListGroupsRequest {
                 out.string(Some(item), flexible, "types_filter")
             })?;
         }
-        if !(version == 5) && !self.types_filter.is_empty() {
+        if version != 5 && !self.types_filter.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "ListGroupsRequest",
                 field: "types_filter",
@@ -101,7 +95,7 @@ impl Request for ListGroupsRequest {
 }
 
 /// Kafka's `ListGroupsResponse`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListGroupsResponse {
     /// In versions 1 to 5.
     pub throttle_time_ms: i32,
@@ -109,12 +103,6 @@ pub struct ListGroupsResponse {
     pub error_code: i16,
     /// In every version.
     pub groups: Vec<ListedGroup>,
-}
-
-impl Default for ListGroupsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0, groups: Vec::new() }
-    }
 }
 
 impl Message for ListGroupsResponse {
@@ -164,7 +152,7 @@ impl Message for ListGroupsResponse {
 }
 
 /// Part of [`ListGroupsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListedGroup {
     /// In every version.
     pub group_id: Str,
@@ -174,17 +162,6 @@ pub struct ListedGroup {
     pub group_state: Str,
     /// In version 5 only.
     pub group_type: Str,
-}
-
-impl Default for ListedGroup {
-    fn default() -> Self {
-        Self {
-            group_id: Str::default(),
-            protocol_type: Str::default(),
-            group_state: Str::default(),
-            group_type: Str::default(),
-        }
-    }
 }
 
 impl ListedGroup {

@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `ListOffsetsRequest`, versions 1 to 11.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListOffsetsRequest {
     /// In every version.
     pub replica_id: i32,
@@ -18,12 +18,6 @@ pub struct ListOffsetsRequest {
     pub topics: Vec<ListOffsetsTopic>,
     /// In versions 10 to 11.
     pub timeout_ms: i32,
-}
-
-impl Default for ListOffsetsRequest {
-    fn default() -> Self {
-        Self { replica_id: 0, isolation_level: 0, topics: Vec::new(), timeout_ms: 0 }
-    }
 }
 
 impl Message for ListOffsetsRequest {
@@ -44,7 +38,7 @@ impl Message for ListOffsetsRequest {
         if version >= 2 {
             out.i8(self.isolation_level);
         }
-        if !(version >= 2) && self.isolation_level != 0 {
+        if version < 2 && self.isolation_level != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ListOffsetsRequest",
                 field: "isolation_level",
@@ -91,18 +85,12 @@ impl Request for ListOffsetsRequest {
 }
 
 /// Part of [`ListOffsetsRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListOffsetsTopic {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<ListOffsetsPartition>,
-}
-
-impl Default for ListOffsetsTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl ListOffsetsTopic {
@@ -178,18 +166,12 @@ impl ListOffsetsPartition {
 }
 
 /// Kafka's `ListOffsetsResponse`, versions 1 to 11.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListOffsetsResponse {
     /// In versions 2 to 11.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<ListOffsetsTopicResponse>,
-}
-
-impl Default for ListOffsetsResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for ListOffsetsResponse {
@@ -237,18 +219,12 @@ impl Message for ListOffsetsResponse {
 }
 
 /// Part of [`ListOffsetsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListOffsetsTopicResponse {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<ListOffsetsPartitionResponse>,
-}
-
-impl Default for ListOffsetsTopicResponse {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl ListOffsetsTopicResponse {
@@ -310,7 +286,7 @@ impl ListOffsetsPartitionResponse {
         if version >= 4 {
             out.i32(self.leader_epoch);
         }
-        if !(version >= 4) && self.leader_epoch != -1 {
+        if version < 4 && self.leader_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "ListOffsetsResponse",
                 field: "leader_epoch",

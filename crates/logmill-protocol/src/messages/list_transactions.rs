@@ -54,7 +54,7 @@ impl Message for ListTransactionsRequest {
         if version >= 1 {
             out.i64(self.duration_filter);
         }
-        if !(version >= 1) && self.duration_filter != -1 {
+        if version < 1 && self.duration_filter != -1 {
             return Err(EncodeError::Unsupported {
                 message: "ListTransactionsRequest",
                 field: "duration_filter",
@@ -64,7 +64,7 @@ impl Message for ListTransactionsRequest {
         if version == 2 {
             out.string(self.transactional_id_pattern.as_deref(), true, "transactional_id_pattern")?;
         }
-        if !(version == 2) && self.transactional_id_pattern.is_some() {
+        if version != 2 && self.transactional_id_pattern.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "ListTransactionsRequest",
                 field: "transactional_id_pattern",
@@ -107,7 +107,7 @@ impl Request for ListTransactionsRequest {
 }
 
 /// Kafka's `ListTransactionsResponse`, versions 0 to 2.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListTransactionsResponse {
     /// In every version.
     pub throttle_time_ms: i32,
@@ -117,17 +117,6 @@ pub struct ListTransactionsResponse {
     pub unknown_state_filters: Vec<Str>,
     /// In every version.
     pub transaction_states: Vec<TransactionState>,
-}
-
-impl Default for ListTransactionsResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            unknown_state_filters: Vec::new(),
-            transaction_states: Vec::new(),
-        }
-    }
 }
 
 impl Message for ListTransactionsResponse {
@@ -178,7 +167,7 @@ impl Message for ListTransactionsResponse {
 }
 
 /// Part of [`ListTransactionsResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TransactionState {
     /// In every version.
     pub transactional_id: Str,
@@ -186,12 +175,6 @@ pub struct TransactionState {
     pub producer_id: i64,
     /// In every version.
     pub transaction_state: Str,
-}
-
-impl Default for TransactionState {
-    fn default() -> Self {
-        Self { transactional_id: Str::default(), producer_id: 0, transaction_state: Str::default() }
-    }
 }
 
 impl TransactionState {

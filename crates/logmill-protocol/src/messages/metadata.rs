@@ -45,14 +45,14 @@ impl Message for MetadataRequest {
             return Err(EncodeError::UnknownVersion { message: Self::NAME, version });
         }
         let flexible = version >= 9;
-        if self.topics.is_none() && !(version >= 1) {
+        if self.topics.is_none() && version < 1 {
             return Err(EncodeError::Null { message: "MetadataRequest", field: "topics", version });
         }
         out.array(self.topics.as_deref(), flexible, "topics", |out, item| item.encode(out, version))?;
         if version >= 4 {
             out.bool(self.allow_auto_topic_creation);
         }
-        if !(version >= 4) && !self.allow_auto_topic_creation {
+        if version < 4 && !self.allow_auto_topic_creation {
             return Err(EncodeError::Unsupported {
                 message: "MetadataRequest",
                 field: "allow_auto_topic_creation",
@@ -62,7 +62,7 @@ impl Message for MetadataRequest {
         if (8..=10).contains(&version) {
             out.bool(self.include_cluster_authorized_operations);
         }
-        if !((8..=10).contains(&version)) && self.include_cluster_authorized_operations {
+        if !(8..=10).contains(&version) && self.include_cluster_authorized_operations {
             return Err(EncodeError::Unsupported {
                 message: "MetadataRequest",
                 field: "include_cluster_authorized_operations",
@@ -72,7 +72,7 @@ impl Message for MetadataRequest {
         if version >= 8 {
             out.bool(self.include_topic_authorized_operations);
         }
-        if !(version >= 8) && self.include_topic_authorized_operations {
+        if version < 8 && self.include_topic_authorized_operations {
             return Err(EncodeError::Unsupported {
                 message: "MetadataRequest",
                 field: "include_topic_authorized_operations",
@@ -136,7 +136,7 @@ impl MetadataRequestTopic {
         if version >= 10 {
             out.uuid(self.topic_id);
         }
-        if self.name.is_none() && !(version >= 10) {
+        if self.name.is_none() && version < 10 {
             return Err(EncodeError::Null { message: "MetadataRequest", field: "name", version });
         }
         out.string(self.name.as_deref(), flexible, "name")?;
@@ -221,7 +221,7 @@ impl Message for MetadataResponse {
         if (8..=10).contains(&version) {
             out.i32(self.cluster_authorized_operations);
         }
-        if !((8..=10).contains(&version)) && self.cluster_authorized_operations != i32::MIN {
+        if !(8..=10).contains(&version) && self.cluster_authorized_operations != i32::MIN {
             return Err(EncodeError::Unsupported {
                 message: "MetadataResponse",
                 field: "cluster_authorized_operations",
@@ -274,7 +274,7 @@ impl Message for MetadataResponse {
 }
 
 /// Part of [`MetadataResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetadataResponseBroker {
     /// In every version.
     pub node_id: i32,
@@ -284,12 +284,6 @@ pub struct MetadataResponseBroker {
     pub port: i32,
     /// In versions 1 to 13; `None` when absent.
     pub rack: Option<Str>,
-}
-
-impl Default for MetadataResponseBroker {
-    fn default() -> Self {
-        Self { node_id: 0, host: Str::default(), port: 0, rack: None }
-    }
 }
 
 impl MetadataResponseBroker {
@@ -357,7 +351,7 @@ impl MetadataResponseTopic {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.i16(self.error_code);
-        if self.name.is_none() && !(version >= 12) {
+        if self.name.is_none() && version < 12 {
             return Err(EncodeError::Null { message: "MetadataResponse", field: "name", version });
         }
         out.string(self.name.as_deref(), flexible, "name")?;
@@ -371,7 +365,7 @@ impl MetadataResponseTopic {
         if version >= 8 {
             out.i32(self.topic_authorized_operations);
         }
-        if !(version >= 8) && self.topic_authorized_operations != i32::MIN {
+        if version < 8 && self.topic_authorized_operations != i32::MIN {
             return Err(EncodeError::Unsupported {
                 message: "MetadataResponse",
                 field: "topic_authorized_operations",

@@ -57,7 +57,7 @@ impl Message for OffsetCommitRequest {
         if version >= 7 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 7) && self.group_instance_id.is_some() {
+        if version < 7 && self.group_instance_id.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetCommitRequest",
                 field: "group_instance_id",
@@ -106,7 +106,7 @@ impl Request for OffsetCommitRequest {
 }
 
 /// Part of [`OffsetCommitRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetCommitRequestTopic {
     /// In versions 2 to 9.
     pub name: Str,
@@ -114,12 +114,6 @@ pub struct OffsetCommitRequestTopic {
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<OffsetCommitRequestPartition>,
-}
-
-impl Default for OffsetCommitRequestTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl OffsetCommitRequestTopic {
@@ -216,18 +210,12 @@ impl OffsetCommitRequestPartition {
 }
 
 /// Kafka's `OffsetCommitResponse`, versions 2 to 10.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetCommitResponse {
     /// In versions 3 to 10.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<OffsetCommitResponseTopic>,
-}
-
-impl Default for OffsetCommitResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for OffsetCommitResponse {
@@ -275,7 +263,7 @@ impl Message for OffsetCommitResponse {
 }
 
 /// Part of [`OffsetCommitResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetCommitResponseTopic {
     /// In versions 2 to 9.
     pub name: Str,
@@ -283,12 +271,6 @@ pub struct OffsetCommitResponseTopic {
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<OffsetCommitResponsePartition>,
-}
-
-impl Default for OffsetCommitResponseTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl OffsetCommitResponseTopic {
@@ -330,18 +312,12 @@ impl OffsetCommitResponseTopic {
 }
 
 /// Part of [`OffsetCommitResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetCommitResponsePartition {
     /// In every version.
     pub partition_index: i32,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for OffsetCommitResponsePartition {
-    fn default() -> Self {
-        Self { partition_index: 0, error_code: 0 }
-    }
 }
 
 impl OffsetCommitResponsePartition {

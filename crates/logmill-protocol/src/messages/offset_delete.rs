@@ -8,18 +8,12 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `OffsetDeleteRequest`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetDeleteRequest {
     /// In every version.
     pub group_id: Str,
     /// In every version.
     pub topics: Vec<OffsetDeleteRequestTopic>,
-}
-
-impl Default for OffsetDeleteRequest {
-    fn default() -> Self {
-        Self { group_id: Str::default(), topics: Vec::new() }
-    }
 }
 
 impl Message for OffsetDeleteRequest {
@@ -60,18 +54,12 @@ impl Request for OffsetDeleteRequest {
 }
 
 /// Part of [`OffsetDeleteRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetDeleteRequestTopic {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<OffsetDeleteRequestPartition>,
-}
-
-impl Default for OffsetDeleteRequestTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl OffsetDeleteRequestTopic {
@@ -93,16 +81,10 @@ impl OffsetDeleteRequestTopic {
 }
 
 /// Part of [`OffsetDeleteRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetDeleteRequestPartition {
     /// In every version.
     pub partition_index: i32,
-}
-
-impl Default for OffsetDeleteRequestPartition {
-    fn default() -> Self {
-        Self { partition_index: 0 }
-    }
 }
 
 impl OffsetDeleteRequestPartition {
@@ -119,7 +101,7 @@ impl OffsetDeleteRequestPartition {
 }
 
 /// Kafka's `OffsetDeleteResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetDeleteResponse {
     /// In every version.
     pub error_code: i16,
@@ -127,12 +109,6 @@ pub struct OffsetDeleteResponse {
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<OffsetDeleteResponseTopic>,
-}
-
-impl Default for OffsetDeleteResponse {
-    fn default() -> Self {
-        Self { error_code: 0, throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for OffsetDeleteResponse {
@@ -170,18 +146,12 @@ impl Message for OffsetDeleteResponse {
 }
 
 /// Part of [`OffsetDeleteResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetDeleteResponseTopic {
     /// In every version.
     pub name: Str,
     /// In every version.
     pub partitions: Vec<OffsetDeleteResponsePartition>,
-}
-
-impl Default for OffsetDeleteResponseTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl OffsetDeleteResponseTopic {
@@ -204,18 +174,12 @@ impl OffsetDeleteResponseTopic {
 }
 
 /// Part of [`OffsetDeleteResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetDeleteResponsePartition {
     /// In every version.
     pub partition_index: i32,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for OffsetDeleteResponsePartition {
-    fn default() -> Self {
-        Self { partition_index: 0, error_code: 0 }
-    }
 }
 
 impl OffsetDeleteResponsePartition {

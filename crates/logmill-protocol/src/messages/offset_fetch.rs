@@ -43,7 +43,7 @@ impl Message for OffsetFetchRequest {
         if version <= 7 {
             out.string(Some(&self.group_id), flexible, "group_id")?;
         }
-        if !(version <= 7) && !self.group_id.is_empty() {
+        if version > 7 && !self.group_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchRequest",
                 field: "group_id",
@@ -51,24 +51,24 @@ impl Message for OffsetFetchRequest {
             });
         }
         if version <= 7 {
-            if self.topics.is_none() && !((2..=7).contains(&version)) {
+            if self.topics.is_none() && !(2..=7).contains(&version) {
                 return Err(EncodeError::Null { message: "OffsetFetchRequest", field: "topics", version });
             }
             out.array(self.topics.as_deref(), flexible, "topics", |out, item| item.encode(out, version))?;
         }
-        if !(version <= 7) && self.topics.as_ref().is_none_or(|value| !value.is_empty()) {
+        if version > 7 && self.topics.as_ref().is_none_or(|value| !value.is_empty()) {
             return Err(EncodeError::Unsupported { message: "OffsetFetchRequest", field: "topics", version });
         }
         if version >= 8 {
             out.array(Some(&self.groups), flexible, "groups", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 8) && !self.groups.is_empty() {
+        if version < 8 && !self.groups.is_empty() {
             return Err(EncodeError::Unsupported { message: "OffsetFetchRequest", field: "groups", version });
         }
         if version >= 7 {
             out.bool(self.require_stable);
         }
-        if !(version >= 7) && self.require_stable {
+        if version < 7 && self.require_stable {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchRequest",
                 field: "require_stable",
@@ -116,18 +116,12 @@ impl Request for OffsetFetchRequest {
 }
 
 /// Part of [`OffsetFetchRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetFetchRequestTopic {
     /// In versions 1 to 7.
     pub name: Str,
     /// In versions 1 to 7.
     pub partition_indexes: Vec<i32>,
-}
-
-impl Default for OffsetFetchRequestTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partition_indexes: Vec::new() }
-    }
 }
 
 impl OffsetFetchRequestTopic {
@@ -136,7 +130,7 @@ impl OffsetFetchRequestTopic {
         if version <= 7 {
             out.string(Some(&self.name), flexible, "name")?;
         }
-        if !(version <= 7) && !self.name.is_empty() {
+        if version > 7 && !self.name.is_empty() {
             return Err(EncodeError::Unsupported { message: "OffsetFetchRequest", field: "name", version });
         }
         if version <= 7 {
@@ -145,7 +139,7 @@ impl OffsetFetchRequestTopic {
                 Ok(())
             })?;
         }
-        if !(version <= 7) && !self.partition_indexes.is_empty() {
+        if version > 7 && !self.partition_indexes.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchRequest",
                 field: "partition_indexes",
@@ -202,7 +196,7 @@ impl OffsetFetchRequestGroup {
         if version >= 8 {
             out.string(Some(&self.group_id), flexible, "group_id")?;
         }
-        if !(version >= 8) && !self.group_id.is_empty() {
+        if version < 8 && !self.group_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchRequest",
                 field: "group_id",
@@ -218,7 +212,7 @@ impl OffsetFetchRequestGroup {
         if version >= 8 {
             out.array(self.topics.as_deref(), flexible, "topics", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 8) && self.topics.as_ref().is_none_or(|value| !value.is_empty()) {
+        if version < 8 && self.topics.as_ref().is_none_or(|value| !value.is_empty()) {
             return Err(EncodeError::Unsupported { message: "OffsetFetchRequest", field: "topics", version });
         }
         if flexible {
@@ -251,7 +245,7 @@ impl OffsetFetchRequestGroup {
 }
 
 /// Part of [`OffsetFetchRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetFetchRequestTopics {
     /// In versions 8 to 9.
     pub name: Str,
@@ -259,12 +253,6 @@ pub struct OffsetFetchRequestTopics {
     pub topic_id: Uuid,
     /// In versions 8 to 10.
     pub partition_indexes: Vec<i32>,
-}
-
-impl Default for OffsetFetchRequestTopics {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partition_indexes: Vec::new() }
-    }
 }
 
 impl OffsetFetchRequestTopics {
@@ -282,7 +270,7 @@ impl OffsetFetchRequestTopics {
                 Ok(())
             })?;
         }
-        if !(version >= 8) && !self.partition_indexes.is_empty() {
+        if version < 8 && !self.partition_indexes.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchRequest",
                 field: "partition_indexes",
@@ -318,7 +306,7 @@ impl OffsetFetchRequestTopics {
 }
 
 /// Kafka's `OffsetFetchResponse`, versions 1 to 10.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetFetchResponse {
     /// In versions 3 to 10.
     pub throttle_time_ms: i32,
@@ -328,12 +316,6 @@ pub struct OffsetFetchResponse {
     pub error_code: i16,
     /// In versions 8 to 10.
     pub groups: Vec<OffsetFetchResponseGroup>,
-}
-
-impl Default for OffsetFetchResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new(), error_code: 0, groups: Vec::new() }
-    }
 }
 
 impl Message for OffsetFetchResponse {
@@ -356,7 +338,7 @@ impl Message for OffsetFetchResponse {
         if version <= 7 {
             out.array(Some(&self.topics), flexible, "topics", |out, item| item.encode(out, version))?;
         }
-        if !(version <= 7) && !self.topics.is_empty() {
+        if version > 7 && !self.topics.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "topics",
@@ -369,7 +351,7 @@ impl Message for OffsetFetchResponse {
         if version >= 8 {
             out.array(Some(&self.groups), flexible, "groups", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 8) && !self.groups.is_empty() {
+        if version < 8 && !self.groups.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "groups",
@@ -414,18 +396,12 @@ impl Message for OffsetFetchResponse {
 }
 
 /// Part of [`OffsetFetchResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetFetchResponseTopic {
     /// In versions 1 to 7.
     pub name: Str,
     /// In versions 1 to 7.
     pub partitions: Vec<OffsetFetchResponsePartition>,
-}
-
-impl Default for OffsetFetchResponseTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl OffsetFetchResponseTopic {
@@ -434,13 +410,13 @@ impl OffsetFetchResponseTopic {
         if version <= 7 {
             out.string(Some(&self.name), flexible, "name")?;
         }
-        if !(version <= 7) && !self.name.is_empty() {
+        if version > 7 && !self.name.is_empty() {
             return Err(EncodeError::Unsupported { message: "OffsetFetchResponse", field: "name", version });
         }
         if version <= 7 {
             out.array(Some(&self.partitions), flexible, "partitions", |out, item| item.encode(out, version))?;
         }
-        if !(version <= 7) && !self.partitions.is_empty() {
+        if version > 7 && !self.partitions.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "partitions",
@@ -475,7 +451,7 @@ impl OffsetFetchResponseTopic {
 }
 
 /// Part of [`OffsetFetchResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetFetchResponseGroup {
     /// In versions 8 to 10.
     pub group_id: Str,
@@ -485,19 +461,13 @@ pub struct OffsetFetchResponseGroup {
     pub error_code: i16,
 }
 
-impl Default for OffsetFetchResponseGroup {
-    fn default() -> Self {
-        Self { group_id: Str::default(), topics: Vec::new(), error_code: 0 }
-    }
-}
-
 impl OffsetFetchResponseGroup {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         if version >= 8 {
             out.string(Some(&self.group_id), flexible, "group_id")?;
         }
-        if !(version >= 8) && !self.group_id.is_empty() {
+        if version < 8 && !self.group_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "group_id",
@@ -507,7 +477,7 @@ impl OffsetFetchResponseGroup {
         if version >= 8 {
             out.array(Some(&self.topics), flexible, "topics", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 8) && !self.topics.is_empty() {
+        if version < 8 && !self.topics.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "topics",
@@ -517,7 +487,7 @@ impl OffsetFetchResponseGroup {
         if version >= 8 {
             out.i16(self.error_code);
         }
-        if !(version >= 8) && self.error_code != 0 {
+        if version < 8 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "error_code",
@@ -585,7 +555,7 @@ impl OffsetFetchResponsePartition {
         if version <= 7 {
             out.i32(self.partition_index);
         }
-        if !(version <= 7) && self.partition_index != 0 {
+        if version > 7 && self.partition_index != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "partition_index",
@@ -595,7 +565,7 @@ impl OffsetFetchResponsePartition {
         if version <= 7 {
             out.i64(self.committed_offset);
         }
-        if !(version <= 7) && self.committed_offset != 0 {
+        if version > 7 && self.committed_offset != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "committed_offset",
@@ -608,7 +578,7 @@ impl OffsetFetchResponsePartition {
         if version <= 7 {
             out.string(self.metadata.as_deref(), flexible, "metadata")?;
         }
-        if !(version <= 7) && self.metadata.as_ref().is_none_or(|value| !value.is_empty()) {
+        if version > 7 && self.metadata.as_ref().is_none_or(|value| !value.is_empty()) {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "metadata",
@@ -618,7 +588,7 @@ impl OffsetFetchResponsePartition {
         if version <= 7 {
             out.i16(self.error_code);
         }
-        if !(version <= 7) && self.error_code != 0 {
+        if version > 7 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "error_code",
@@ -657,7 +627,7 @@ impl OffsetFetchResponsePartition {
 }
 
 /// Part of [`OffsetFetchResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetFetchResponseTopics {
     /// In versions 8 to 9.
     pub name: Str,
@@ -665,12 +635,6 @@ pub struct OffsetFetchResponseTopics {
     pub topic_id: Uuid,
     /// In versions 8 to 10.
     pub partitions: Vec<OffsetFetchResponsePartitions>,
-}
-
-impl Default for OffsetFetchResponseTopics {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl OffsetFetchResponseTopics {
@@ -685,7 +649,7 @@ impl OffsetFetchResponseTopics {
         if version >= 8 {
             out.array(Some(&self.partitions), flexible, "partitions", |out, item| item.encode(out, version))?;
         }
-        if !(version >= 8) && !self.partitions.is_empty() {
+        if version < 8 && !self.partitions.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "partitions",
@@ -755,7 +719,7 @@ impl OffsetFetchResponsePartitions {
         if version >= 8 {
             out.i32(self.partition_index);
         }
-        if !(version >= 8) && self.partition_index != 0 {
+        if version < 8 && self.partition_index != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "partition_index",
@@ -765,7 +729,7 @@ impl OffsetFetchResponsePartitions {
         if version >= 8 {
             out.i64(self.committed_offset);
         }
-        if !(version >= 8) && self.committed_offset != 0 {
+        if version < 8 && self.committed_offset != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "committed_offset",
@@ -778,7 +742,7 @@ impl OffsetFetchResponsePartitions {
         if version >= 8 {
             out.string(self.metadata.as_deref(), flexible, "metadata")?;
         }
-        if !(version >= 8) && self.metadata.as_ref().is_none_or(|value| !value.is_empty()) {
+        if version < 8 && self.metadata.as_ref().is_none_or(|value| !value.is_empty()) {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "metadata",
@@ -788,7 +752,7 @@ impl OffsetFetchResponsePartitions {
         if version >= 8 {
             out.i16(self.error_code);
         }
-        if !(version >= 8) && self.error_code != 0 {
+        if version < 8 && self.error_code != 0 {
             return Err(EncodeError::Unsupported {
                 message: "OffsetFetchResponse",
                 field: "error_code",

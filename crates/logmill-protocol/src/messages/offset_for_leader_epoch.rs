@@ -72,18 +72,12 @@ impl Request for OffsetForLeaderEpochRequest {
 }
 
 /// Part of [`OffsetForLeaderEpochRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetForLeaderTopic {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partitions: Vec<OffsetForLeaderPartition>,
-}
-
-impl Default for OffsetForLeaderTopic {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl OffsetForLeaderTopic {
@@ -155,18 +149,12 @@ impl OffsetForLeaderPartition {
 }
 
 /// Kafka's `OffsetForLeaderEpochResponse`, versions 2 to 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetForLeaderEpochResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<OffsetForLeaderTopicResult>,
-}
-
-impl Default for OffsetForLeaderEpochResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for OffsetForLeaderEpochResponse {
@@ -210,18 +198,12 @@ impl Message for OffsetForLeaderEpochResponse {
 }
 
 /// Part of [`OffsetForLeaderEpochResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OffsetForLeaderTopicResult {
     /// In every version.
     pub topic: Str,
     /// In every version.
     pub partitions: Vec<EpochEndOffset>,
-}
-
-impl Default for OffsetForLeaderTopicResult {
-    fn default() -> Self {
-        Self { topic: Str::default(), partitions: Vec::new() }
-    }
 }
 
 impl OffsetForLeaderTopicResult {

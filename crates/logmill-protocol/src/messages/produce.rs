@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `ProduceRequest`, versions 3 to 13.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProduceRequest {
     /// In every version; `None` when absent.
     pub transactional_id: Option<Str>,
@@ -18,12 +18,6 @@ pub struct ProduceRequest {
     pub timeout_ms: i32,
     /// In every version.
     pub topic_data: Vec<TopicProduceData>,
-}
-
-impl Default for ProduceRequest {
-    fn default() -> Self {
-        Self { transactional_id: None, acks: 0, timeout_ms: 0, topic_data: Vec::new() }
-    }
 }
 
 impl Message for ProduceRequest {
@@ -76,7 +70,7 @@ impl Request for ProduceRequest {
 }
 
 /// Part of [`ProduceRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicProduceData {
     /// In versions 3 to 12.
     pub name: Str,
@@ -84,12 +78,6 @@ pub struct TopicProduceData {
     pub topic_id: Uuid,
     /// In every version.
     pub partition_data: Vec<PartitionProduceData>,
-}
-
-impl Default for TopicProduceData {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partition_data: Vec::new() }
-    }
 }
 
 impl TopicProduceData {
@@ -169,7 +157,7 @@ impl PartitionProduceData {
 }
 
 /// Kafka's `ProduceResponse`, versions 3 to 13.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProduceResponse {
     /// In every version.
     pub responses: Vec<TopicProduceResponse>,
@@ -177,12 +165,6 @@ pub struct ProduceResponse {
     pub throttle_time_ms: i32,
     /// In versions 10 to 13, tagged.
     pub node_endpoints: Vec<NodeEndpoint>,
-}
-
-impl Default for ProduceResponse {
-    fn default() -> Self {
-        Self { responses: Vec::new(), throttle_time_ms: 0, node_endpoints: Vec::new() }
-    }
 }
 
 impl Message for ProduceResponse {
@@ -201,7 +183,7 @@ impl Message for ProduceResponse {
         let flexible = version >= 9;
         out.array(Some(&self.responses), flexible, "responses", |out, item| item.encode(out, version))?;
         out.i32(self.throttle_time_ms);
-        if !(version >= 10) && !self.node_endpoints.is_empty() {
+        if version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "ProduceResponse",
                 field: "node_endpoints",
@@ -256,7 +238,7 @@ impl Message for ProduceResponse {
 }
 
 /// Part of [`ProduceResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicProduceResponse {
     /// In versions 3 to 12.
     pub name: Str,
@@ -264,12 +246,6 @@ pub struct TopicProduceResponse {
     pub topic_id: Uuid,
     /// In every version.
     pub partition_responses: Vec<PartitionProduceResponse>,
-}
-
-impl Default for TopicProduceResponse {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partition_responses: Vec::new() }
-    }
 }
 
 impl TopicProduceResponse {
@@ -313,7 +289,7 @@ impl TopicProduceResponse {
 }
 
 /// Part of [`ProduceResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeEndpoint {
     /// In versions 10 to 13.
     pub node_id: i32,
@@ -325,37 +301,31 @@ pub struct NodeEndpoint {
     pub rack: Option<Str>,
 }
 
-impl Default for NodeEndpoint {
-    fn default() -> Self {
-        Self { node_id: 0, host: Str::default(), port: 0, rack: None }
-    }
-}
-
 impl NodeEndpoint {
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         if version >= 10 {
             out.i32(self.node_id);
         }
-        if !(version >= 10) && self.node_id != 0 {
+        if version < 10 && self.node_id != 0 {
             return Err(EncodeError::Unsupported { message: "ProduceResponse", field: "node_id", version });
         }
         if version >= 10 {
             out.string(Some(&self.host), flexible, "host")?;
         }
-        if !(version >= 10) && !self.host.is_empty() {
+        if version < 10 && !self.host.is_empty() {
             return Err(EncodeError::Unsupported { message: "ProduceResponse", field: "host", version });
         }
         if version >= 10 {
             out.i32(self.port);
         }
-        if !(version >= 10) && self.port != 0 {
+        if version < 10 && self.port != 0 {
             return Err(EncodeError::Unsupported { message: "ProduceResponse", field: "port", version });
         }
         if version >= 10 {
             out.string(self.rack.as_deref(), flexible, "rack")?;
         }
-        if !(version >= 10) && self.rack.is_some() {
+        if version < 10 && self.rack.is_some() {
             return Err(EncodeError::Unsupported { message: "ProduceResponse", field: "rack", version });
         }
         if flexible {
@@ -440,7 +410,7 @@ impl PartitionProduceResponse {
         if version >= 8 {
             out.string(self.error_message.as_deref(), flexible, "error_message")?;
         }
-        if !(version >= 10) && self.current_leader != LeaderIdAndEpoch::default() {
+        if version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::Unsupported {
                 message: "ProduceResponse",
                 field: "current_leader",
@@ -498,18 +468,12 @@ impl PartitionProduceResponse {
 }
 
 /// Part of [`ProduceResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchIndexAndErrorMessage {
     /// In versions 8 to 13.
     pub batch_index: i32,
     /// In versions 8 to 13; `None` when absent.
     pub batch_index_error_message: Option<Str>,
-}
-
-impl Default for BatchIndexAndErrorMessage {
-    fn default() -> Self {
-        Self { batch_index: 0, batch_index_error_message: None }
-    }
 }
 
 impl BatchIndexAndErrorMessage {
@@ -518,7 +482,7 @@ impl BatchIndexAndErrorMessage {
         if version >= 8 {
             out.i32(self.batch_index);
         }
-        if !(version >= 8) && self.batch_index != 0 {
+        if version < 8 && self.batch_index != 0 {
             return Err(EncodeError::Unsupported {
                 message: "ProduceResponse",
                 field: "batch_index",
@@ -528,7 +492,7 @@ impl BatchIndexAndErrorMessage {
         if version >= 8 {
             out.string(self.batch_index_error_message.as_deref(), flexible, "batch_index_error_message")?;
         }
-        if !(version >= 8) && self.batch_index_error_message.is_some() {
+        if version < 8 && self.batch_index_error_message.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "ProduceResponse",
                 field: "batch_index_error_message",
@@ -578,13 +542,13 @@ impl LeaderIdAndEpoch {
         if version >= 10 {
             out.i32(self.leader_id);
         }
-        if !(version >= 10) && self.leader_id != -1 {
+        if version < 10 && self.leader_id != -1 {
             return Err(EncodeError::Unsupported { message: "ProduceResponse", field: "leader_id", version });
         }
         if version >= 10 {
             out.i32(self.leader_epoch);
         }
-        if !(version >= 10) && self.leader_epoch != -1 {
+        if version < 10 && self.leader_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "ProduceResponse",
                 field: "leader_epoch",

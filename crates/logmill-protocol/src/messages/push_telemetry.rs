@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `PushTelemetryRequest`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PushTelemetryRequest {
     /// In every version.
     pub client_instance_id: Uuid,
@@ -20,18 +20,6 @@ pub struct PushTelemetryRequest {
     pub compression_type: i8,
     /// In every version.
     pub metrics: Bytes,
-}
-
-impl Default for PushTelemetryRequest {
-    fn default() -> Self {
-        Self {
-            client_instance_id: Uuid::ZERO,
-            subscription_id: 0,
-            terminating: false,
-            compression_type: 0,
-            metrics: Bytes::default(),
-        }
-    }
 }
 
 impl Message for PushTelemetryRequest {
@@ -77,18 +65,12 @@ impl Request for PushTelemetryRequest {
 }
 
 /// Kafka's `PushTelemetryResponse`, versions 0 to 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PushTelemetryResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for PushTelemetryResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, error_code: 0 }
-    }
 }
 
 impl Message for PushTelemetryResponse {

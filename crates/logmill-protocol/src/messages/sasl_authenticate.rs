@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `SaslAuthenticateRequest`, versions 0 to 2.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SaslAuthenticateRequest {
     /// In every version.
     pub auth_bytes: Bytes,
-}
-
-impl Default for SaslAuthenticateRequest {
-    fn default() -> Self {
-        Self { auth_bytes: Bytes::default() }
-    }
 }
 
 impl Message for SaslAuthenticateRequest {

@@ -8,16 +8,10 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `SaslHandshakeRequest`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SaslHandshakeRequest {
     /// In every version.
     pub mechanism: Str,
-}
-
-impl Default for SaslHandshakeRequest {
-    fn default() -> Self {
-        Self { mechanism: Str::default() }
-    }
 }
 
 impl Message for SaslHandshakeRequest {
@@ -53,18 +47,12 @@ impl Request for SaslHandshakeRequest {
 }
 
 /// Kafka's `SaslHandshakeResponse`, versions 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SaslHandshakeResponse {
     /// In every version.
     pub error_code: i16,
     /// In every version.
     pub mechanisms: Vec<Str>,
-}
-
-impl Default for SaslHandshakeResponse {
-    fn default() -> Self {
-        Self { error_code: 0, mechanisms: Vec::new() }
-    }
 }
 
 impl Message for SaslHandshakeResponse {

@@ -8,7 +8,7 @@ use crate::messages::ApiKey;
 use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
 
 /// Kafka's `SyncGroupRequest`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyncGroupRequest {
     /// In every version.
     pub group_id: Str,
@@ -24,20 +24,6 @@ pub struct SyncGroupRequest {
     pub protocol_name: Option<Str>,
     /// In every version.
     pub assignments: Vec<SyncGroupRequestAssignment>,
-}
-
-impl Default for SyncGroupRequest {
-    fn default() -> Self {
-        Self {
-            group_id: Str::default(),
-            generation_id: 0,
-            member_id: Str::default(),
-            group_instance_id: None,
-            protocol_type: None,
-            protocol_name: None,
-            assignments: Vec::new(),
-        }
-    }
 }
 
 impl Message for SyncGroupRequest {
@@ -60,7 +46,7 @@ impl Message for SyncGroupRequest {
         if version >= 3 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 3) && self.group_instance_id.is_some() {
+        if version < 3 && self.group_instance_id.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "SyncGroupRequest",
                 field: "group_instance_id",
@@ -116,18 +102,12 @@ impl Request for SyncGroupRequest {
 }
 
 /// Part of [`SyncGroupRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyncGroupRequestAssignment {
     /// In every version.
     pub member_id: Str,
     /// In every version.
     pub assignment: Bytes,
-}
-
-impl Default for SyncGroupRequestAssignment {
-    fn default() -> Self {
-        Self { member_id: Str::default(), assignment: Bytes::default() }
-    }
 }
 
 impl SyncGroupRequestAssignment {
@@ -154,7 +134,7 @@ impl SyncGroupRequestAssignment {
 }
 
 /// Kafka's `SyncGroupResponse`, versions 0 to 5.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyncGroupResponse {
     /// In versions 1 to 5.
     pub throttle_time_ms: i32,
@@ -166,18 +146,6 @@ pub struct SyncGroupResponse {
     pub protocol_name: Option<Str>,
     /// In every version.
     pub assignment: Bytes,
-}
-
-impl Default for SyncGroupResponse {
-    fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            protocol_type: None,
-            protocol_name: None,
-            assignment: Bytes::default(),
-        }
-    }
 }
 
 impl Message for SyncGroupResponse {

@@ -64,7 +64,7 @@ impl Message for TxnOffsetCommitRequest {
         if version >= 3 {
             out.i32(self.generation_id_or_member_epoch);
         }
-        if !(version >= 3) && self.generation_id_or_member_epoch != -1 {
+        if version < 3 && self.generation_id_or_member_epoch != -1 {
             return Err(EncodeError::Unsupported {
                 message: "TxnOffsetCommitRequest",
                 field: "generation_id_or_member_epoch",
@@ -74,7 +74,7 @@ impl Message for TxnOffsetCommitRequest {
         if version >= 3 {
             out.string(Some(&self.member_id), flexible, "member_id")?;
         }
-        if !(version >= 3) && !self.member_id.is_empty() {
+        if version < 3 && !self.member_id.is_empty() {
             return Err(EncodeError::Unsupported {
                 message: "TxnOffsetCommitRequest",
                 field: "member_id",
@@ -84,7 +84,7 @@ impl Message for TxnOffsetCommitRequest {
         if version >= 3 {
             out.string(self.group_instance_id.as_deref(), flexible, "group_instance_id")?;
         }
-        if !(version >= 3) && self.group_instance_id.is_some() {
+        if version < 3 && self.group_instance_id.is_some() {
             return Err(EncodeError::Unsupported {
                 message: "TxnOffsetCommitRequest",
                 field: "group_instance_id",
@@ -134,7 +134,7 @@ impl Request for TxnOffsetCommitRequest {
 }
 
 /// Part of [`TxnOffsetCommitRequest`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TxnOffsetCommitRequestTopic {
     /// In versions 0 to 5.
     pub name: Str,
@@ -142,12 +142,6 @@ pub struct TxnOffsetCommitRequestTopic {
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<TxnOffsetCommitRequestPartition>,
-}
-
-impl Default for TxnOffsetCommitRequestTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl TxnOffsetCommitRequestTopic {
@@ -244,18 +238,12 @@ impl TxnOffsetCommitRequestPartition {
 }
 
 /// Kafka's `TxnOffsetCommitResponse`, versions 0 to 6.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TxnOffsetCommitResponse {
     /// In every version.
     pub throttle_time_ms: i32,
     /// In every version.
     pub topics: Vec<TxnOffsetCommitResponseTopic>,
-}
-
-impl Default for TxnOffsetCommitResponse {
-    fn default() -> Self {
-        Self { throttle_time_ms: 0, topics: Vec::new() }
-    }
 }
 
 impl Message for TxnOffsetCommitResponse {
@@ -299,7 +287,7 @@ impl Message for TxnOffsetCommitResponse {
 }
 
 /// Part of [`TxnOffsetCommitResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TxnOffsetCommitResponseTopic {
     /// In versions 0 to 5.
     pub name: Str,
@@ -307,12 +295,6 @@ pub struct TxnOffsetCommitResponseTopic {
     pub topic_id: Uuid,
     /// In every version.
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
-}
-
-impl Default for TxnOffsetCommitResponseTopic {
-    fn default() -> Self {
-        Self { name: Str::default(), topic_id: Uuid::ZERO, partitions: Vec::new() }
-    }
 }
 
 impl TxnOffsetCommitResponseTopic {
@@ -354,18 +336,12 @@ impl TxnOffsetCommitResponseTopic {
 }
 
 /// Part of [`TxnOffsetCommitResponse`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TxnOffsetCommitResponsePartition {
     /// In every version.
     pub partition_index: i32,
     /// In every version.
     pub error_code: i16,
-}
-
-impl Default for TxnOffsetCommitResponsePartition {
-    fn default() -> Self {
-        Self { partition_index: 0, error_code: 0 }
-    }
 }
 
 impl TxnOffsetCommitResponsePartition {

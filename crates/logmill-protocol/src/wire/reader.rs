@@ -118,8 +118,7 @@ impl Reader {
     /// # Errors
     /// The count is negative beyond null, or too large.
     pub fn count(&mut self, flexible: bool, what: &'static str) -> Result<Option<usize>, DecodeError> {
-        let claimed =
-            if flexible { i64::from(self.uvarint(what)?) - 1 } else { i64::from(self.i32(what)?) };
+        let claimed = if flexible { i64::from(self.uvarint(what)?) - 1 } else { i64::from(self.i32(what)?) };
         self.length(claimed, what)
     }
 
@@ -157,8 +156,7 @@ impl Reader {
     /// # Errors
     /// The length does not fit what is left, or the bytes are not UTF-8.
     pub fn string(&mut self, flexible: bool, what: &'static str) -> Result<Option<Str>, DecodeError> {
-        let claimed =
-            if flexible { i64::from(self.uvarint(what)?) - 1 } else { i64::from(self.i16(what)?) };
+        let claimed = if flexible { i64::from(self.uvarint(what)?) - 1 } else { i64::from(self.i16(what)?) };
         let Some(length) = self.length(claimed, what)? else { return Ok(None) };
         Str::from_utf8(self.rest.split_to(length)).map(Some).map_err(|_| DecodeError::NotUtf8 { what })
     }
@@ -168,8 +166,7 @@ impl Reader {
     /// # Errors
     /// The length does not fit what is left.
     pub fn bytes(&mut self, flexible: bool, what: &'static str) -> Result<Option<Bytes>, DecodeError> {
-        let claimed =
-            if flexible { i64::from(self.uvarint(what)?) - 1 } else { i64::from(self.i32(what)?) };
+        let claimed = if flexible { i64::from(self.uvarint(what)?) - 1 } else { i64::from(self.i32(what)?) };
         Ok(self.length(claimed, what)?.map(|length| self.rest.split_to(length)))
     }
 

@@ -89,7 +89,12 @@ impl Writer {
     ///
     /// # Errors
     /// There are more than 2^31 − 2.
-    pub fn count(&mut self, count: Option<usize>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+    pub fn count(
+        &mut self,
+        count: Option<usize>,
+        flexible: bool,
+        what: &'static str,
+    ) -> Result<(), EncodeError> {
         self.length(count, i32::MAX as usize - 1, flexible, what, |out, length| out.i32(length))
     }
 
@@ -112,7 +117,12 @@ impl Writer {
     ///
     /// # Errors
     /// It is longer than 32,767 bytes.
-    pub fn string(&mut self, value: Option<&str>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+    pub fn string(
+        &mut self,
+        value: Option<&str>,
+        flexible: bool,
+        what: &'static str,
+    ) -> Result<(), EncodeError> {
         let length = value.map(str::len);
         self.length(length, i16::MAX as usize, flexible, what, |out, length| out.i16(length as i16))?;
         self.buffer.put_slice(value.unwrap_or_default().as_bytes());
@@ -123,7 +133,12 @@ impl Writer {
     ///
     /// # Errors
     /// It is longer than 2^31 − 2 bytes.
-    pub fn bytes(&mut self, value: Option<&Bytes>, flexible: bool, what: &'static str) -> Result<(), EncodeError> {
+    pub fn bytes(
+        &mut self,
+        value: Option<&Bytes>,
+        flexible: bool,
+        what: &'static str,
+    ) -> Result<(), EncodeError> {
         self.count(value.map(Bytes::len), flexible, what)?;
         if let Some(value) = value {
             self.append(value);
