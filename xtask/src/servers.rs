@@ -14,6 +14,9 @@ pub(crate) const NEWEST: &str = "4.4.0";
 /// The last release of the 3.x line: the oldest we run in full.
 pub(crate) const OLDEST: &str = "3.9.2";
 
+/// The newest release whose command line tools are published.
+pub(crate) const TOOLS: &str = "4.3.1";
+
 /// A program that the tests start, and the Debian package that holds it.
 const PROGRAMS: [(&str, &str); 5] = [
     ("redis-server", "redis-server"),
@@ -29,7 +32,7 @@ const PROGRAMS: [(&str, &str); 5] = [
 /// Something is missing and cannot be installed; the error names the packages.
 pub(crate) fn run_all() -> Outcome {
     step("servers: programs", programs)?;
-    for version in [NEWEST, OLDEST] {
+    for version in [NEWEST, OLDEST, TOOLS] {
         step(&format!("servers: Apache Kafka {version}"), || kafka(version).map(drop))?;
     }
     Ok(())
@@ -100,12 +103,18 @@ fn kafka(version: &str) -> Outcome<PathBuf> {
         fs::remove_dir_all(&libs)?;
     }
     fs::create_dir_all(&libs)?;
-    run(Command::new("mvn")
-        .args(["--quiet", "--batch-mode", "--no-transfer-progress", "-Dstyle.color=never", "-f"])
+    let done = Command::new("mvn")
+        .args(["--quiet", "--batch-mode", "--no-transfer-progress", "-f"])
         .arg(&pom)
         .arg("dependency:copy-dependencies")
         .arg(format!("-DoutputDirectory={}", libs.display()))
-        .arg("-DincludeScope=runtime"))?;
+        .arg("-DincludeScope=runtime")
+        .output()?;
+    if !done.status.success() {
+        // Maven writes its errors to stdout.
+        eprint!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        return Err(format!("Maven could not fetch the jars of {}", shown_path(&pom)).into());
+    }
     fs::write(&complete, wanted)?;
     Ok(libs)
 }

@@ -1,1 +1,3 @@
 //! What tests need and production must not have: an embedded broker, faults, launchers.
+
+pub mod launch;
