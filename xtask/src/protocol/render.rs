@@ -260,6 +260,9 @@ fn structure(shape: &Shape) -> Result<String, String> {
         };
         let _ =
             writeln!(out, "    fn is_flexible({argument}: i16) -> bool {{\n        {expression}\n    }}\n");
+        if plans.iter().any(|plan| plan.name == "throttle_time_ms") {
+            out.push_str("    fn throttle_time_ms(&self) -> i32 {\n        self.throttle_time_ms\n    }\n\n");
+        }
         let _ = writeln!(
             out,
             "    fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {{\n        if !(Self::MIN..=Self::MAX).contains(&version) {{\n            return Err(EncodeError::UnknownVersion {{ message: Self::NAME, version }});\n        }}\n{encode}    }}\n"

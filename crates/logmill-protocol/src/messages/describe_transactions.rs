@@ -73,6 +73,10 @@ impl Message for DescribeTransactionsResponse {
         true
     }
 
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+
     fn encode(&self, out: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if !(Self::MIN..=Self::MAX).contains(&version) {
             return Err(EncodeError::UnknownVersion { message: Self::NAME, version });

@@ -30,6 +30,13 @@ pub trait Message: Clone + std::fmt::Debug + Default + PartialEq + Sized {
     #[must_use]
     fn is_flexible(version: i16) -> bool;
 
+    /// For how many milliseconds a response asks its reader to send nothing more on this connection
+    /// (KIP-219). 0 if it has no such field.
+    #[must_use]
+    fn throttle_time_ms(&self) -> i32 {
+        0
+    }
+
     /// Appends the message as `version` has it.
     ///
     /// # Errors
