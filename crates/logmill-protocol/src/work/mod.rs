@@ -1,1 +1,45 @@
-//! Filled by its owner.
+//! Work units, and the store of one group as one plain value: [`State`], the executable
+//! specification that every store must equal.
+//!
+//! A unit is an offset range of one partition. Its life:
+//!
+//! ```text
+//!            plan                take               settle
+//! (offsets) ─────► ready ───────────────► leased ─────────────► settled
+//!                   ▲ ▲  deadline passed    │ ▲  └─ rest ─┐
+//!                   │ └─────────────────────┘ │ renew     │
+//!                   └─────────────────────────────────────┘ visible after its delay
+//! ```
+//!
+//! Per partition, `watermark ≤ planned`, and between them the settled ranges and the units lie side
+//! by side: no hole, no overlap. That tiling is what makes "every offset below the watermark is
+//! settled" checkable after every step; [`State::check_invariants`] does it.
+//!
+//! A module uses only those before it:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `range`, `range_set` | offset ranges |
+//! | `unit` | units, leases, what a settle leaves over, gaps |
+//! | `request` | what a transition is asked, and the checks that need no state |
+//! | `outcome` | what it answers |
+//! | `view` | read-only snapshots |
+//! | `state` | the transitions, one file each |
+
+mod limits;
+mod outcome;
+mod range;
+mod range_set;
+mod request;
+mod state;
+mod unit;
+mod view;
+
+pub use limits::*;
+pub use outcome::{Announced, Invalid, Planned, Raised, Refused, Renewed, Settled, StaleReason, Taken};
+pub use range::Range;
+pub use range_set::RangeSet;
+pub use request::{Announce, Held, Plan, Progress, Raise, Rebuild, Renew, Settle, Take};
+pub use state::State;
+pub use unit::{Gap, GapCause, Lease, Rest, Unit, UnitState};
+pub use view::{Cursor, LostRange, NodeView, Overview, Page, PartitionSnapshot};
