@@ -1,3 +1,5 @@
 //! What tests need and production must not have: an embedded broker, faults, launchers.
 
 pub mod launch;
+
+pub mod proxy;
