@@ -1,11 +1,12 @@
-//! `cargo xtask protocol`: writes `crates/logmill-protocol/src/messages/` from the message definitions
-//! inside the kafka-clients jar. `--check` writes nothing and fails if a file would change.
+//! `cargo xtask protocol`: writes `crates/logmill-protocol/src/messages/`, and the samples its tests draw, from
+//! the message definitions inside the kafka-clients jar. `--check` writes nothing and fails if a file would
+//! change.
 
 mod render;
+mod sample;
 mod schema;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -75,47 +76,28 @@ const BLOCKS: &[(&str, &[&str])] = &[
     ("consumer_protocol_subscription", &["ConsumerProtocolSubscription"]),
 ];
 
-const TARGET: &str = "crates/logmill-protocol/src/messages";
+const MESSAGES: &str = "crates/logmill-protocol/src/messages";
+const SAMPLES: &str = "crates/logmill-protocol/tests/messages/sample";
+
+/// The files of one folder, by name.
+type Files = BTreeMap<String, String>;
 
 /// The command line's entrance.
 ///
 /// # Errors
 /// An unknown flag, no jar, a definition that cannot be read, or (with `--check`) a stale file.
 pub(crate) fn run_chore(words: &[String]) -> Outcome {
-    match words {
-        [] => generate_into(&root().join(TARGET), false),
-        [flag] if flag == "--check" => generate_into(&root().join(TARGET), true),
-        _ => Err("usage: cargo xtask protocol [--check]".into()),
-    }
-}
-
-/// Writes what differs, or with `check` only tells.
-fn generate_into(target: &Path, check: bool) -> Outcome {
-    let files = generate()?;
-    let mut stale = Vec::new();
-    for (name, text) in &files {
-        let path = target.join(name);
-        if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
-            stale.push(name.clone());
-            if !check {
-                std::fs::create_dir_all(target).map_err(|e| e.to_string())?;
-                std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
-            }
-        }
-    }
-    for entry in std::fs::read_dir(target).map_err(|e| format!("{}: {e}", target.display()))? {
-        let entry = entry.map_err(|e| e.to_string())?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !files.contains_key(&name) {
-            stale.push(format!("{name} (no longer generated)"));
-            if !check {
-                std::fs::remove_file(entry.path()).map_err(|e| e.to_string())?;
-            }
-        }
-    }
+    let check = match words {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        _ => return Err("usage: cargo xtask protocol [--check]".into()),
+    };
+    let (messages, samples) = generate()?;
+    let mut stale = write_into(MESSAGES, &messages, check)?;
+    stale.extend(write_into(SAMPLES, &samples, check)?);
     match (stale.is_empty(), check) {
-        (true, _) => println!("{} files in {TARGET} are as generated", files.len()),
-        (false, false) => println!("wrote {} of {} files in {TARGET}", stale.len(), files.len()),
+        (true, _) => println!("{} files are as generated", messages.len() + samples.len()),
+        (false, false) => println!("wrote {} of {} files", stale.len(), messages.len() + samples.len()),
         (false, true) => {
             return Err(format!("not as generated: {}; run `cargo xtask protocol`", stale.join(", ")).into());
         }
@@ -123,30 +105,66 @@ fn generate_into(target: &Path, check: bool) -> Outcome {
     Ok(())
 }
 
-fn generate() -> Result<BTreeMap<String, String>, Box<dyn Error>> {
+/// Writes what differs, or with `check` only tells.
+fn write_into(folder: &str, files: &Files, check: bool) -> Outcome<Vec<String>> {
+    let target = root().join(folder);
+    let mut stale = Vec::new();
+    if !check {
+        std::fs::create_dir_all(&target)?;
+    }
+    for (name, text) in files {
+        let path = target.join(name);
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
+            stale.push(format!("{folder}/{name}"));
+            if !check {
+                std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+            }
+        }
+    }
+    for entry in std::fs::read_dir(&target).map_err(|e| format!("{}: {e}", target.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !files.contains_key(&name) {
+            stale.push(format!("{folder}/{name} (no longer generated)"));
+            if !check {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(stale)
+}
+
+/// The messages and their samples.
+fn generate() -> Outcome<(Files, Files)> {
     let definitions = definitions(&kafka_definitions()?.join("common/message"))?;
     let find =
         |name: &str| definitions.get(name).ok_or_else(|| format!("the jar has no definition of {name}"));
 
-    let mut files = BTreeMap::new();
+    let (mut messages, mut samples) = (Files::new(), Files::new());
     let mut modules = Vec::new();
     let mut keys = Vec::new();
+    let mut groups: Vec<(String, Vec<Definition>, String)> = Vec::new();
     for api in APIS {
-        let pair = [find(&format!("{api}Request"))?.clone(), find(&format!("{api}Response"))?.clone()];
-        let module = render::snake(api);
-        files.insert(format!("{module}.rs"), format_rust(&render::file(&pair)?)?);
+        let pair = vec![find(&format!("{api}Request"))?.clone(), find(&format!("{api}Response"))?.clone()];
         keys.push((pair[0].api_key.ok_or_else(|| format!("{api} has no key"))?, *api, pair[0].clone()));
-        modules.push((module, format!("{api}: request and response.")));
+        groups.push((render::snake(api), pair, format!("{api}: request and response.")));
     }
     for (module, names) in BLOCKS {
         let blocks = names.iter().map(|name| find(name).cloned()).collect::<Result<Vec<_>, _>>()?;
-        files.insert(format!("{module}.rs"), format_rust(&render::file(&blocks)?)?);
-        modules.push(((*module).to_owned(), format!("{}.", names.join(", "))));
+        groups.push(((*module).to_owned(), blocks, format!("{}.", names.join(", "))));
     }
-    modules.sort();
+    groups.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut lists = Vec::new();
+    for (module, definitions, text) in groups {
+        messages.insert(format!("{module}.rs"), format_rust(&render::file(&definitions)?)?);
+        samples.insert(format!("{module}.rs"), format_rust(&sample::file(&module, &definitions)?)?);
+        lists.push((module.clone(), definitions.iter().map(|definition| definition.name.clone()).collect()));
+        modules.push((module, text));
+    }
     keys.sort_by_key(|key| key.0);
-    files.insert("mod.rs".to_owned(), format_rust(&index(&modules, &keys)?)?);
-    Ok(files)
+    messages.insert("mod.rs".to_owned(), format_rust(&index(&modules, &keys)?)?);
+    samples.insert("mod.rs".to_owned(), format_rust(&sample::index(&lists))?);
+    Ok((messages, samples))
 }
 
 fn is_wanted(name: &str) -> bool {

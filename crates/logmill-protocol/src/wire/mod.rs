@@ -10,7 +10,7 @@ pub use frame::{
     Frame, correlation_id, frame_length, read_request_header, read_response, request_frame, response_frame,
 };
 pub use reader::Reader;
-pub(crate) use reader::not_null;
+pub(crate) use reader::{not_null, null_only_if};
 pub use text::Str;
 pub use writer::Writer;
 

@@ -202,3 +202,15 @@ impl Reader {
 pub(crate) fn not_null<T>(value: Option<T>, what: &'static str) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::UnexpectedNull { what })
 }
+
+/// Takes a value that only some versions may leave null.
+///
+/// # Errors
+/// It is null where it must not be.
+pub(crate) fn null_only_if<T>(
+    allowed: bool,
+    value: Option<T>,
+    what: &'static str,
+) -> Result<Option<T>, DecodeError> {
+    if value.is_none() && !allowed { Err(DecodeError::UnexpectedNull { what }) } else { Ok(value) }
+}
