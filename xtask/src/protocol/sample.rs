@@ -43,8 +43,9 @@ fn sample(shape: &Shape) -> Result<String, String> {
             condition => writeln!(body, "if {condition} {{ {set} }}"),
         };
     }
-    let random = if body.contains("random") { "random" } else { "_random" };
-    let version = if body.contains("version") { "version" } else { "_version" };
+    let uses = |name| body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name);
+    let random = if uses("random") { "random" } else { "_random" };
+    let version = if uses("version") { "version" } else { "_version" };
     let mutable = if body.is_empty() { "" } else { "mut " };
     Ok(format!(
         "\nimpl Sample for {} {{\nfn sample({random}: &mut Random, {version}: i16) -> Self {{\n\

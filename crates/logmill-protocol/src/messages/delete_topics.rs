@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::Uuid;
 use crate::messages::ApiKey;
-use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
+use crate::wire::{Message, Reader, Request, Str, Writer, not_null, null_only_if};
 
 /// Kafka's `DeleteTopicsRequest`, versions 1 to 6.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -232,7 +232,7 @@ impl DeletableTopicResult {
     fn decode(input: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 4;
         let mut value = Self::default();
-        value.name = input.string(flexible, "name")?;
+        value.name = null_only_if(version == 6, input.string(flexible, "name")?, "name")?;
         if version == 6 {
             value.topic_id = input.uuid("topic_id")?;
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::Uuid;
 use crate::messages::ApiKey;
-use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
+use crate::wire::{Message, Reader, Request, Str, Writer, not_null, null_only_if};
 
 /// Kafka's `JoinGroupRequest`, versions 0 to 9.
 #[derive(Clone, Debug, PartialEq)]
@@ -253,7 +253,8 @@ impl Message for JoinGroupResponse {
         if version >= 7 {
             value.protocol_type = input.string(flexible, "protocol_type")?;
         }
-        value.protocol_name = input.string(flexible, "protocol_name")?;
+        value.protocol_name =
+            null_only_if(version >= 7, input.string(flexible, "protocol_name")?, "protocol_name")?;
         value.leader = not_null(input.string(flexible, "leader")?, "leader")?;
         if version == 9 {
             value.skip_assignment = input.bool("skip_assignment")?;

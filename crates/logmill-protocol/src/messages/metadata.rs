@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::Uuid;
 use crate::messages::ApiKey;
-use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
+use crate::wire::{Message, Reader, Request, Str, Writer, not_null, null_only_if};
 
 /// Kafka's `MetadataRequest`, versions 0 to 13.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,8 +91,11 @@ impl Message for MetadataRequest {
         }
         let flexible = version >= 9;
         let mut value = Self::default();
-        value.topics =
-            input.array(flexible, "topics", |input| MetadataRequestTopic::decode(input, version))?;
+        value.topics = null_only_if(
+            version >= 1,
+            input.array(flexible, "topics", |input| MetadataRequestTopic::decode(input, version))?,
+            "topics",
+        )?;
         if version >= 4 {
             value.allow_auto_topic_creation = input.bool("allow_auto_topic_creation")?;
         }
@@ -152,7 +155,7 @@ impl MetadataRequestTopic {
         if version >= 10 {
             value.topic_id = input.uuid("topic_id")?;
         }
-        value.name = input.string(flexible, "name")?;
+        value.name = null_only_if(version >= 10, input.string(flexible, "name")?, "name")?;
         if flexible {
             input.tagged(|_, _| Ok(false))?;
         }
@@ -386,7 +389,7 @@ impl MetadataResponseTopic {
         let flexible = version >= 9;
         let mut value = Self::default();
         value.error_code = input.i16("error_code")?;
-        value.name = input.string(flexible, "name")?;
+        value.name = null_only_if(version >= 12, input.string(flexible, "name")?, "name")?;
         if version >= 10 {
             value.topic_id = input.uuid("topic_id")?;
         }

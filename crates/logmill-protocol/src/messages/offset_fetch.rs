@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::Uuid;
 use crate::messages::ApiKey;
-use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
+use crate::wire::{Message, Reader, Request, Str, Writer, not_null, null_only_if};
 
 /// Kafka's `OffsetFetchRequest`, versions 1 to 10.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,8 +91,11 @@ impl Message for OffsetFetchRequest {
             value.group_id = not_null(input.string(flexible, "group_id")?, "group_id")?;
         }
         if version <= 7 {
-            value.topics =
-                input.array(flexible, "topics", |input| OffsetFetchRequestTopic::decode(input, version))?;
+            value.topics = null_only_if(
+                (2..=7).contains(&version),
+                input.array(flexible, "topics", |input| OffsetFetchRequestTopic::decode(input, version))?,
+                "topics",
+            )?;
         }
         if version >= 8 {
             value.groups = not_null(

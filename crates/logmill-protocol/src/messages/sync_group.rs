@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::Uuid;
 use crate::messages::ApiKey;
-use crate::wire::{Message, Reader, Request, Str, Writer, not_null};
+use crate::wire::{Message, Reader, Request, Str, Writer, not_null, null_only_if};
 
 /// Kafka's `SyncGroupRequest`, versions 0 to 5.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -50,7 +50,7 @@ impl Sample for ApiVersionsResponse {
 }
 
 impl Sample for ApiVersion {
-    fn sample(random: &mut Random, version: i16) -> Self {
+    fn sample(random: &mut Random, _version: i16) -> Self {
         let mut value = Self::default();
         value.api_key = random.i16();
         value.min_version = random.i16();

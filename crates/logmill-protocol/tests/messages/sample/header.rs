@@ -7,7 +7,7 @@ use logmill_protocol::messages::header::*;
 use crate::random::{Random, Sample};
 
 impl Sample for RequestHeader {
-    fn sample(random: &mut Random, version: i16) -> Self {
+    fn sample(random: &mut Random, _version: i16) -> Self {
         let mut value = Self::default();
         value.request_api_key = random.i16();
         value.request_api_version = random.i16();
