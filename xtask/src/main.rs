@@ -3,9 +3,12 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+mod arrows;
+mod deep;
 mod protocol;
 mod run;
 mod servers;
+mod test;
 
 /// What a chore gives back. An error is one sentence for the person who typed the command.
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -25,8 +28,11 @@ fn main() -> ExitCode {
     let chore = words.next().unwrap_or_default();
     let rest: Vec<String> = words.collect();
     let outcome = match chore.as_str() {
+        "arrows" => arrows::run_chore(&rest),
+        "deep" => deep::run_chore(&rest),
         "protocol" => protocol::run_chore(&rest),
         "servers" => servers::run_chore(&rest),
+        "test" => test::run_chore(&rest),
         "" | "help" | "-h" | "--help" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
