@@ -1,5 +1,28 @@
-//! What tests need and production must not have: an embedded broker, faults, launchers.
+//! What tests need and production must not have: an embedded Kafka-compatible cluster, faults on
+//! request, a TCP fault proxy, launchers of real servers.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! use logmill_testkit::{Cluster, ClusterOptions, ListenOptions};
+//!
+//! let cluster = Cluster::start(ClusterOptions::brokers(3));
+//! cluster.create_topic("orders", 6);
+//! let brokers = cluster.listen_tcp(ListenOptions::default()).await?;
+//! println!("any Kafka client can connect to {brokers}");
+//! # Ok(()) }
+//! ```
+//!
+//! A module uses only those before it: `state`, `faults`, `api`, `listener`, `cluster`.
 
+mod api;
+mod cluster;
+mod faults;
 pub mod launch;
-
+mod listener;
 pub mod proxy;
+#[allow(dead_code)] // Groups and transactions use the rest; they land next.
+mod state;
+
+pub use cluster::{Cluster, ClusterOptions, ListenOptions};
+pub use faults::{Fault, Rule};
+pub use logmill_protocol::messages::ApiKey as Api;

@@ -1,0 +1,121 @@
+//! What the brokers serve: one file per API, each saying which versions and what it leaves out.
+
+mod api_versions;
+mod create_topics;
+mod fetch;
+mod list_offsets;
+mod metadata;
+mod produce;
+
+pub(crate) use api_versions::unsupported as unsupported_api_versions;
+
+use std::ops::RangeInclusive;
+
+use logmill_protocol::error::ErrorCode;
+use logmill_protocol::messages::{self, ApiKey};
+use logmill_protocol::wire::{Request, Str};
+use tokio::time::Instant;
+
+use crate::faults::Faults;
+use crate::state::State;
+use crate::state::brokers::Entry;
+use crate::state::wakes::Watch;
+
+/// One request while it is being served.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) faults: &'a mut Faults,
+    pub(crate) origin: &'a Origin,
+    pub(crate) version: i16,
+}
+
+/// Where a request came from, and at which broker it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) broker: i32,
+    pub(crate) entry: Entry,
+    pub(crate) host: Str,
+    pub(crate) client_id: Str,
+}
+
+/// An answer, or what has to change before there is one.
+#[derive(Debug)]
+pub(crate) enum Answer<T> {
+    Ready(T),
+    /// Ask again when one of these changes, or at that time.
+    Wait {
+        until: Instant,
+        on: Vec<Watch>,
+    },
+}
+
+/// A request that the embedded brokers serve.
+pub(crate) trait Serve: Request {
+    /// The versions served.
+    const VERSIONS: RangeInclusive<i16>;
+
+    /// What is remembered of a request between two times it is asked.
+    type Memo: Default + Send;
+
+    /// Work that needs no lock, done once before the first [`Serve::serve`].
+    fn prepare(&self, _memo: &mut Self::Memo) {}
+
+    /// Answers, or says what to wait for. Called again after each wait.
+    fn serve(&self, call: &mut Call<'_>, memo: &mut Self::Memo) -> Answer<Self::Response>;
+
+    /// The answer that refuses everything asked, with this error.
+    fn refuse(&self, code: ErrorCode) -> Self::Response;
+
+    /// Whether the client wants no answer. An error then closes the connection.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
+    /// Whether a response that nobody wants to see carries an error.
+    fn failed(_response: &Self::Response) -> bool {
+        false
+    }
+}
+
+macro_rules! apis {
+    ($($module:ident::$request:ident,)*) => {
+        /// Every API served, with the versions served.
+        pub(crate) const SERVED: &[(ApiKey, RangeInclusive<i16>)] = &[
+            $((messages::$module::$request::KEY, <messages::$module::$request as Serve>::VERSIONS),)*
+        ];
+
+        /// Has `visitor` visit the request type of an API. `None` if the API is not served.
+        pub(crate) async fn dispatch<V: Visitor>(api: ApiKey, visitor: V) -> Option<V::Out> {
+            $(if api == messages::$module::$request::KEY {
+                return Some(visitor.visit::<messages::$module::$request>().await);
+            })*
+            None
+        }
+    };
+}
+
+/// Something that is done with a request whose type is known only when it arrives.
+pub(crate) trait Visitor: Send {
+    type Out: Send;
+    fn visit<R: Serve + Send + Sync>(self) -> impl Future<Output = Self::Out> + Send;
+}
+
+apis! {
+    api_versions::ApiVersionsRequest,
+    create_topics::CreateTopicsRequest,
+    fetch::FetchRequest,
+    list_offsets::ListOffsetsRequest,
+    metadata::MetadataRequest,
+    produce::ProduceRequest,
+}
+
+/// The versions of an API that these brokers admit to: what is served, within what an old broker
+/// would have if one is played.
+pub(crate) fn versions(state: &State, api: ApiKey) -> Option<RangeInclusive<i16>> {
+    let (_, served) = SERVED.iter().find(|(key, _)| *key == api)?;
+    let Some(limits) = &state.version_limits else { return Some(served.clone()) };
+    let limit = limits.get(&api)?;
+    let both = *served.start().max(limit.start())..=*served.end().min(limit.end());
+    (!both.is_empty()).then_some(both)
+}
