@@ -1,3 +1,8 @@
 //! A work queue on the Kafka you already have, and a fast native Kafka client under it.
 
+pub mod client;
+pub mod config;
+mod error;
 pub mod store;
+
+pub use error::{Error, Result};
