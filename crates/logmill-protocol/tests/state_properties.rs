@@ -52,7 +52,8 @@ impl Handled {
         let Page { items, next } = state.partitions(Cursor::START);
         prop_assert_eq!(next, None);
         prop_assert_eq!(items.len(), self.0.len());
-        for part in items {
+        for partition in items {
+            let part = state.snapshot(&partition).unwrap();
             let below = Range::new(0, part.watermark);
             let claimed: RangeSet = part.done.iter().copied().chain(below).collect();
             prop_assert_eq!(&claimed, &self.0[&part.partition], "{}", part.partition);
@@ -63,12 +64,12 @@ impl Handled {
 
 fn all_units(state: &State) -> BTreeMap<(String, i64), Unit> {
     let mut units = BTreeMap::new();
-    for part in state.partitions(Cursor::START).items {
+    for partition in state.partitions(Cursor::START).items {
         let mut from = Some(Cursor::START);
         while let Some(cursor) = from {
-            let page = state.units(&part.partition, cursor);
+            let page = state.units(&partition, cursor);
             from = page.next;
-            let key = |unit: &Unit| (part.partition.to_string(), unit.range.start());
+            let key = |unit: &Unit| (partition.to_string(), unit.range.start());
             units.extend(page.items.into_iter().map(|unit| (key(&unit), unit)));
         }
     }
@@ -110,7 +111,8 @@ fn drain(mut state: State) -> Result<(), TestCaseError> {
             None => break,
         }
     }
-    for part in state.partitions(Cursor::START).items {
+    for partition in state.partitions(Cursor::START).items {
+        let part = state.snapshot(&partition).unwrap();
         prop_assert_eq!(part.watermark, part.planned, "{}", part.partition);
     }
     Ok(())

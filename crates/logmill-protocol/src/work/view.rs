@@ -54,7 +54,7 @@ pub struct Overview {
     pub next_visible_ms: Option<u64>,
     /// The earliest deadline of a lease; below `now_ms` if it has expired.
     pub next_deadline_ms: Option<u64>,
-    /// Its nodes, by name, at most [`PAGE`](super::PAGE).
+    /// Its nodes, the one seen last first, at most [`PAGE`](super::PAGE).
     pub nodes: Vec<NodeView>,
     /// The newest gaps, oldest first, at most [`MAX_GAPS_KEPT`](super::MAX_GAPS_KEPT).
     pub gaps: Vec<LostRange>,

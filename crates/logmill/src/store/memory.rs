@@ -143,7 +143,7 @@ impl Store for MemoryStore {
         self.read(|state, now| state.overview(now))
     }
 
-    fn partitions(&self, from: Cursor) -> Answer<'_, Page<PartitionSnapshot>> {
+    fn partitions(&self, from: Cursor) -> Answer<'_, Page<PartitionKey>> {
         self.read(move |state, _| state.partitions(from))
     }
 

@@ -65,7 +65,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn overview(&self) -> Answer<'_, Overview>;
 
     /// The partitions, a page at a time, for tools.
-    fn partitions(&self, from: Cursor) -> Answer<'_, Page<PartitionSnapshot>>;
+    fn partitions(&self, from: Cursor) -> Answer<'_, Page<PartitionKey>>;
 
     /// A partition's units, a page at a time, for tools.
     fn units(&self, partition: PartitionKey, from: Cursor) -> Answer<'_, Page<Unit>>;

@@ -1,5 +1,7 @@
 //! The read-only snapshots. They do not move the clock.
 
+use std::sync::Arc;
+
 use super::{Part, State};
 use crate::ids::PartitionKey;
 use crate::work::limits::{MAX_DONE_SHOWN, PAGE};
@@ -17,11 +19,10 @@ impl State {
     pub fn overview(&self, now_ms: u64) -> Overview {
         let now = self.clock.read(now_ms);
         let visible = self.queue.ready.iter().take_while(|(at, _, _)| *at <= now).count();
-        let view = |(name, node): (&std::sync::Arc<str>, &super::Node)| NodeView {
-            node: name.to_string(),
-            info: node.info.clone(),
-            seen_ms: node.seen_ms,
-            organises: node.organises,
+        let view = |(seen_ms, name): &(u64, Arc<str>)| {
+            let node = self.nodes.get(name)?;
+            let (node, info, organises) = (name.to_string(), node.info.clone(), node.organises);
+            Some(NodeView { node, info, seen_ms: *seen_ms, organises })
         };
         Overview {
             now_ms: now,
@@ -31,7 +32,7 @@ impl State {
             leased: self.queue.leased.len() as u64,
             next_visible_ms: self.queue.ready.first().map(|place| place.0),
             next_deadline_ms: self.queue.leased.first().map(|place| place.0),
-            nodes: self.nodes.iter().take(PAGE).map(view).collect(),
+            nodes: self.silent.iter().rev().take(PAGE).filter_map(view).collect(),
             gaps: self.gaps.iter().cloned().collect(),
             lost_offsets: self.lost_offsets,
         }
@@ -39,9 +40,9 @@ impl State {
 
     /// The partitions, a page at a time.
     #[must_use]
-    pub fn partitions(&self, from: Cursor) -> Page<PartitionSnapshot> {
+    pub fn partitions(&self, from: Cursor) -> Page<PartitionKey> {
         let skip = usize::try_from(from.0).unwrap_or(usize::MAX);
-        let items: Vec<_> = self.parts.values().skip(skip).take(PAGE).map(Part::snapshot).collect();
+        let items: Vec<_> = self.parts.values().skip(skip).take(PAGE).map(|part| part.key.clone()).collect();
         let shown = skip.saturating_add(items.len());
         Page { items, next: (shown < self.parts.len()).then_some(Cursor(shown as u64)) }
     }
