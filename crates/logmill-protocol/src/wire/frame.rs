@@ -164,3 +164,74 @@ pub fn read_request_header(input: &mut Reader) -> Result<RequestHeader, DecodeEr
 pub fn correlation_id(frame: &Bytes) -> Result<i32, DecodeError> {
     Reader::new(frame.clone()).i32("correlation id")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::messages::metadata::MetadataRequest;
+    use crate::messages::sasl_authenticate::SaslAuthenticateRequest;
+
+    #[test]
+    fn a_length_is_refused_before_anything_is_allocated_for_it() {
+        assert_eq!(frame_length([0, 0, 1, 0], 256), Ok(256));
+        for (head, claimed) in [([0, 0, 1, 1], 257), ([0xff; 4], -1), ([0x7f, 0xff, 0xff, 0xff], 0x7fff_ffff)]
+        {
+            let refused = frame_length(head, 256);
+            assert_eq!(refused, Err(DecodeError::BadLength { what: "frame", claimed, available: 256 }));
+        }
+    }
+
+    #[test]
+    fn headers_have_the_layout_of_their_version() {
+        let client = Str::from("me");
+        let classic = request_frame(&MetadataRequest::default(), 1, 7, Some(&client)).unwrap().to_bytes();
+        assert_eq!(classic[..], *b"\0\0\0\x10\0\x03\0\x01\0\0\0\x07\0\x02me\0\0\0\0");
+        let nameless = request_frame(&MetadataRequest::default(), 1, 7, None).unwrap().to_bytes();
+        assert_eq!(nameless[..], *b"\0\0\0\x0e\0\x03\0\x01\0\0\0\x07\xff\xff\0\0\0\0");
+        // Flexible: tagged fields after the client id, whose own length stays two bytes (KIP-482).
+        let flexible = request_frame(&ApiVersionsRequest::default(), 3, 7, Some(&client)).unwrap().to_bytes();
+        assert_eq!(flexible[..], *b"\0\0\0\x10\0\x12\0\x03\0\0\0\x07\0\x02me\0\x01\x01\0");
+    }
+
+    /// KIP-511: a client that asked in a version the broker lacks must be able to read the answer.
+    #[test]
+    fn the_answer_to_api_versions_never_has_a_flexible_header() {
+        let response = ApiVersionsResponse { error_code: 35, ..Default::default() };
+        let frame = response_frame::<ApiVersionsRequest>(&response, 3, 9).unwrap().to_bytes();
+        assert_eq!(frame[..], *b"\0\0\0\x0c\0\0\0\x09\0\x23\x01\0\0\0\0\0");
+        let read = read_response::<ApiVersionsRequest>(frame.slice(4..), 3);
+        assert_eq!(read, Ok((9, response)));
+    }
+
+    #[test]
+    fn a_request_of_an_unknown_api_still_shows_its_header() {
+        let mut input = Reader::new(Bytes::from_static(b"\x03\xe7\0\x63\0\0\0\x05\0\x01xrest"));
+        let header = read_request_header(&mut input).unwrap();
+        assert_eq!((header.request_api_key, header.request_api_version, header.correlation_id), (999, 99, 5));
+        assert_eq!(input.into_rest(), "rest");
+    }
+
+    #[test]
+    fn a_frame_is_sent_in_pieces_from_any_point() {
+        let request = SaslAuthenticateRequest { auth_bytes: Bytes::from(vec![9; 5000]) };
+        let frame = request_frame(&request, 1, 1, None).unwrap();
+        let whole = frame.clone().to_bytes();
+        let mut slices = [IoSlice::new(&[]); 8];
+        assert_eq!(frame.chunks_vectored(&mut slices), 2, "what precedes the bytes, and the bytes");
+        assert_eq!(slices[1].as_ptr(), request.auth_bytes.as_ptr(), "not copied");
+        for step in [1, 7, 18, 19, 4096, whole.len()] {
+            let (mut rest, mut sent) = (frame.clone(), Vec::new());
+            while rest.has_remaining() {
+                let now = step.min(rest.remaining());
+                sent.extend_from_slice(&rest.copy_to_bytes(now));
+                assert_eq!(rest.remaining(), whole.len() - sent.len());
+            }
+            assert_eq!(sent, whole, "steps of {step}");
+        }
+        let mut one = [IoSlice::new(&[])];
+        assert_eq!(frame.chunks_vectored(&mut one), 1, "never more than there is room for");
+    }
+}

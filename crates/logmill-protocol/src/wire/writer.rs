@@ -239,3 +239,96 @@ impl Writer {
         whole.freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>) -> Bytes {
+        let mut out = Writer::new();
+        write(&mut out).unwrap();
+        out.into_bytes()
+    }
+
+    #[test]
+    fn varints_are_as_short_as_they_can_be() {
+        for (value, bytes) in [
+            (0, &[0x00][..]),
+            (127, &[0x7f]),
+            (128, &[0x80, 0x01]),
+            (16_383, &[0xff, 0x7f]),
+            (u32::MAX, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+        ] {
+            assert_eq!(
+                written(|out| {
+                    out.uvarint(value);
+                    Ok(())
+                }),
+                bytes
+            );
+        }
+    }
+
+    #[test]
+    fn null_and_empty_differ_in_both_forms() {
+        assert_eq!(written(|out| out.string(None, false, "s")), &[0xff, 0xff][..]);
+        assert_eq!(written(|out| out.string(Some(""), false, "s")), &[0, 0][..]);
+        assert_eq!(written(|out| out.string(None, true, "s")), &[0][..]);
+        assert_eq!(written(|out| out.string(Some(""), true, "s")), &[1][..]);
+        assert_eq!(written(|out| out.bytes(None, false, "b")), &[0xff; 4][..]);
+        assert_eq!(written(|out| out.bytes(None, true, "b")), &[0][..]);
+    }
+
+    #[test]
+    fn a_string_longer_than_its_length_can_say_is_refused() {
+        let longest = "x".repeat(32_767);
+        for flexible in [false, true] {
+            assert_eq!(Writer::new().string(Some(&longest), flexible, "s"), Ok(()));
+            let refused = Writer::new().string(Some(&(longest.clone() + "x")), flexible, "s");
+            assert_eq!(refused, Err(EncodeError::TooLong { what: "s", length: 32_768 }));
+        }
+    }
+
+    #[test]
+    fn large_bytes_are_spliced_where_they_stand_and_not_copied() {
+        let large = Bytes::from(vec![7; SPLICE_FROM]);
+        let small = Bytes::from(vec![8; SPLICE_FROM - 1]);
+        let mut out = Writer::new();
+        out.append(&large);
+        out.i8(1);
+        out.append(&small);
+        out.append(&large);
+        out.append(&large);
+        out.i8(2);
+        assert_eq!(out.len(), 4 * SPLICE_FROM + 1);
+        let pieces = out.into_pieces();
+        let shape: Vec<usize> = pieces.iter().map(Bytes::len).collect();
+        assert_eq!(shape, [SPLICE_FROM, SPLICE_FROM, SPLICE_FROM, SPLICE_FROM, 1]);
+        for spliced in [0, 2, 3] {
+            assert_eq!(pieces[spliced].as_ptr(), large.as_ptr(), "piece {spliced} is the caller's buffer");
+        }
+        assert_eq!((pieces[1][0], pieces[1][1], pieces[4][0]), (1, 8, 2));
+    }
+
+    #[test]
+    fn a_tagged_field_tells_its_length_with_what_is_spliced_into_it() {
+        let large = Bytes::from(vec![7; SPLICE_FROM]);
+        let mut out = Writer::new();
+        out.tagged_count(1);
+        out.tagged(3, |out| {
+            out.i8(1);
+            out.bytes(Some(&large), true, "b")?;
+            out.i8(2);
+            Ok(())
+        })
+        .unwrap();
+        let length = out.len();
+        let bytes = out.into_bytes();
+        // Count, tag, a length of two bytes (4,100 = 0x04 | 0x20 << 7), 1, the inner length of two bytes.
+        assert_eq!(bytes[..7], [1, 3, 0x84, 0x20, 1, 0x81, 0x20]);
+        assert_eq!((bytes.len(), bytes[7], bytes[bytes.len() - 1]), (7 + SPLICE_FROM + 1, 7, 2));
+        assert_eq!(length, bytes.len());
+    }
+}
