@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod arrows;
 mod deep;
+mod golden;
 mod protocol;
 mod run;
 mod servers;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match chore.as_str() {
         "arrows" => arrows::run_chore(&rest),
         "deep" => deep::run_chore(&rest),
+        "golden" => golden::run_chore(&rest),
         "protocol" => protocol::run_chore(&rest),
         "servers" => servers::run_chore(&rest),
         "test" => test::run_chore(&rest),

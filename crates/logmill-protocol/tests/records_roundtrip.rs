@@ -1,5 +1,6 @@
 //! Record batches: what is written reads back, for every codec, and each field of the header means
 //! what Kafka's documentation says.
+#![cfg(all(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use bytes::Bytes;

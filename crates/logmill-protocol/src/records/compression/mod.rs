@@ -99,6 +99,7 @@ impl Default for Limits {
 
 /// What one codec makes of bytes.
 #[derive(Debug)]
+#[allow(dead_code)] // Without any codec nothing makes one.
 enum CodecError {
     /// The output is larger than the limit.
     TooLarge,
@@ -227,12 +228,15 @@ impl Compressor {
     /// Compresses what stands in `buffer` from `from` on, and keeps what is before it. Leaves the buffer
     /// alone where that would make it larger, and says what it did.
     pub(super) fn compress(&mut self, buffer: &mut Vec<u8>, from: usize) -> Result<Compression, BatchError> {
+        if self.compression == Compression::None {
+            return Ok(Compression::None);
+        }
         let out = &mut self.spare;
         out.clear();
         out.extend_from_slice(&buffer[..from]);
         let body = &buffer[from..];
         let done = match &mut self.encoder {
-            Encoder::None => return Ok(Compression::None),
+            Encoder::None => Some(()),
             #[cfg(feature = "gzip")]
             Encoder::Gzip(encoder) => encoder.compress(body, out),
             #[cfg(feature = "snappy")]
