@@ -2,10 +2,23 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_groups;
+mod describe_groups;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 pub(crate) use api_versions::unsupported as unsupported_api_versions;
 
@@ -48,6 +61,24 @@ pub(crate) enum Answer<T> {
         until: Instant,
         on: Vec<Watch>,
     },
+}
+
+impl Call<'_> {
+    /// Whether the broker that was asked coordinates this consumer group.
+    fn coordinates_group(&self, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        self.coordinates(group)
+    }
+
+    /// Whether the broker that was asked coordinates this consumer group or transactional id.
+    fn coordinates(&self, key: &str) -> Result<(), ErrorCode> {
+        match self.state.brokers.coordinator(key) {
+            Some(broker) if broker == self.origin.broker => Ok(()),
+            _ => Err(ErrorCode::NotCoordinator),
+        }
+    }
 }
 
 /// A request that the embedded brokers serve.
@@ -104,10 +135,23 @@ pub(crate) trait Visitor: Send {
 apis! {
     api_versions::ApiVersionsRequest,
     create_topics::CreateTopicsRequest,
+    delete_groups::DeleteGroupsRequest,
+    describe_groups::DescribeGroupsRequest,
     fetch::FetchRequest,
+    find_coordinator::FindCoordinatorRequest,
+    heartbeat::HeartbeatRequest,
+    init_producer_id::InitProducerIdRequest,
+    join_group::JoinGroupRequest,
+    leave_group::LeaveGroupRequest,
+    list_groups::ListGroupsRequest,
     list_offsets::ListOffsetsRequest,
     metadata::MetadataRequest,
+    offset_commit::OffsetCommitRequest,
+    offset_delete::OffsetDeleteRequest,
+    offset_fetch::OffsetFetchRequest,
+    offset_for_leader_epoch::OffsetForLeaderEpochRequest,
     produce::ProduceRequest,
+    sync_group::SyncGroupRequest,
 }
 
 /// The versions of an API that these brokers admit to: what is served, within what an old broker

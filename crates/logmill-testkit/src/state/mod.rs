@@ -4,6 +4,7 @@
 pub(crate) mod batch;
 pub(crate) mod brokers;
 pub(crate) mod configs;
+pub(crate) mod groups;
 pub(crate) mod log;
 pub(crate) mod producers;
 pub(crate) mod random;
@@ -20,6 +21,7 @@ use logmill_protocol::wire::Str;
 use tokio::time::Instant;
 
 use brokers::Brokers;
+use groups::Group;
 use random::Random;
 use topics::{PartitionState, Topics};
 use wakes::{Wakes, Watch};
@@ -34,6 +36,7 @@ pub(crate) struct State {
     pub(crate) random: Random,
     pub(crate) brokers: Brokers,
     pub(crate) topics: Topics,
+    pub(crate) groups: BTreeMap<Str, Group>,
     pub(crate) wakes: Wakes,
     /// The versions that the brokers admit to, if they play an older Kafka.
     pub(crate) version_limits: Option<BTreeMap<ApiKey, RangeInclusive<i16>>>,
@@ -55,6 +58,7 @@ impl State {
             random,
             options,
             topics: Topics::default(),
+            groups: BTreeMap::new(),
             wakes: Wakes::default(),
             version_limits: None,
             next_producer_id: 1000,
@@ -104,6 +108,22 @@ impl State {
         }
     }
 
+    pub(crate) fn new_producer_id(&mut self) -> i64 {
+        self.next_producer_id += 1;
+        self.next_producer_id - 1
+    }
+
+    /// The consumer group, made if there is none.
+    pub(crate) fn group_or_new(&mut self, id: &Str) -> &mut Group {
+        let delay = self.options.group_initial_rebalance_delay;
+        self.groups.entry(owned(id)).or_insert_with(|| Group::new(delay))
+    }
+
+    /// Wakes the requests that wait for a consumer group to change.
+    pub(crate) fn wake_group(&self, id: &Str) {
+        self.wakes.wake(&Watch::Group(id.clone()));
+    }
+
     /// Gives every partition that its leader cannot serve another live replica, and leaderless ones a
     /// leader where one of their replicas came back. Epochs go up with each change.
     pub(crate) fn elect(&mut self) {
@@ -126,4 +146,9 @@ impl State {
             self.wakes.wake(&watch);
         }
     }
+}
+
+/// A copy of a text from a request, to be kept: the request's buffer is not kept with it.
+pub(crate) fn owned(text: &Str) -> Str {
+    text.as_str().into()
 }
