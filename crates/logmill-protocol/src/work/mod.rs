@@ -23,9 +23,11 @@
 //! | `unit` | units, leases, what a settle leaves over, gaps |
 //! | `request` | what a transition is asked, and the checks that need no state |
 //! | `outcome` | what it answers |
+//! | `commit` | what goes to Kafka beside a watermark |
 //! | `view` | read-only snapshots |
 //! | `state` | the transitions, one file each |
 
+mod commit;
 mod limits;
 mod outcome;
 mod range;
@@ -35,6 +37,7 @@ mod state;
 mod unit;
 mod view;
 
+pub use commit::{CommitMetadata, MAX_METADATA};
 pub use limits::*;
 pub use outcome::{Announced, Invalid, Planned, Raised, Refused, Renewed, Settled, StaleReason, Taken};
 pub use range::Range;

@@ -8,6 +8,7 @@ pub mod admin;
 mod cluster;
 pub mod connection;
 pub mod fetch;
+pub mod membership;
 pub mod transport;
 
 pub use cluster::{BrokerId, Client, ClientBuilder, Leader, PartitionInfo, Purpose, Target, TopicInfo};

@@ -190,4 +190,9 @@ impl Client {
     pub(crate) fn request_timeout(&self) -> Duration {
         self.inner.settings.duration("request.timeout.ms")
     }
+
+    /// Lets go of the connections of a membership that has ended.
+    pub(crate) fn forget_group(&self, membership: u64) {
+        self.inner.pool.retain(|_, purpose| purpose != Purpose::Group(membership));
+    }
 }
