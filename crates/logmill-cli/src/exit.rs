@@ -1,0 +1,72 @@
+//! How the command ends: the exit codes that scripts rely on, and the sentence that goes with a failure.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// What `--help` says about exit codes.
+pub(crate) const HELP: &str = "\
+Exit codes:
+    0  done
+    1  failed
+    2  wrong usage
+    3  not found (topic, partition, consumer group)
+    4  cannot connect, or not authorised
+    5  timed out
+    6  partly done; stdout or stderr says which part
+  130  interrupted";
+
+/// Why the command did not end with 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Failed = 1,
+    Usage = 2,
+    NotFound = 3,
+    NoConnection = 4,
+    TimedOut = 5,
+    Partly = 6,
+    Interrupted = 130,
+}
+
+/// A failure: how to end, and what to tell on stderr. An empty text tells nothing.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) text: String,
+}
+
+/// What a command gives back.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, text: impl fmt::Display) -> Self {
+        Self { exit, text: text.to_string() }
+    }
+
+    pub(crate) fn usage(text: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, text)
+    }
+
+    pub(crate) fn failed(text: impl fmt::Display) -> Self {
+        Self::new(Exit::Failed, text)
+    }
+
+    /// Tells the failure on stderr and gives the code to end with.
+    pub(crate) fn tell(&self) -> ExitCode {
+        if !self.text.is_empty() {
+            eprintln!("logmill: {}", self.text);
+        }
+        ExitCode::from(self.exit as u8)
+    }
+}
+
+/// Writing to stdout failed. A reader that has had enough, as `head` has, is no failure of ours.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let text = if error.kind() == std::io::ErrorKind::BrokenPipe {
+            String::new()
+        } else {
+            format!("cannot write the output: {error}")
+        };
+        Self { exit: Exit::Failed, text }
+    }
+}

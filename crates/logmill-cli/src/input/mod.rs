@@ -1,0 +1,10 @@
+//! What comes in: from the command line, the environment and stdin.
+
+mod connect;
+mod position;
+mod split;
+mod time;
+
+pub(crate) use connect::Connect;
+pub(crate) use position::{Bounds, Position};
+pub(crate) use split::Records;

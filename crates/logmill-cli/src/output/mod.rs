@@ -1,0 +1,13 @@
+//! What goes to stdout: records as text or JSON, and tables.
+
+mod escape;
+mod json;
+mod progress;
+mod record;
+mod table;
+mod template;
+
+pub(crate) use escape::unescape;
+pub(crate) use progress::Progress;
+pub(crate) use record::{RecordView, Shape};
+pub(crate) use table::{Output, Row, print};
