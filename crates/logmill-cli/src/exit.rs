@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use logmill::{Error, ErrorCode};
+
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -56,6 +58,35 @@ impl Failure {
             eprintln!("logmill: {}", self.text);
         }
         ExitCode::from(self.exit as u8)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(exit_of(&error), error)
+    }
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match error {
+        Error::Config { .. } => Exit::Usage,
+        Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => Exit::NotFound,
+        Error::Timeout { .. } => Exit::TimedOut,
+        Error::Unreachable { .. }
+        | Error::NotKafka { .. }
+        | Error::TooOld { .. }
+        | Error::NotSent { .. }
+        | Error::Disconnected { .. } => Exit::NoConnection,
+        Error::NoBroker { last, .. } | Error::GaveUp { last, .. } => exit_of(last),
+        Error::Refused { code, .. } => match code {
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::GroupIdNotFound => Exit::NotFound,
+            ErrorCode::TopicAuthorizationFailed
+            | ErrorCode::GroupAuthorizationFailed
+            | ErrorCode::ClusterAuthorizationFailed
+            | ErrorCode::SaslAuthenticationFailed => Exit::NoConnection,
+            _ => Exit::Failed,
+        },
+        _ => Exit::Failed,
     }
 }
 

@@ -6,3 +6,5 @@ mod error;
 pub mod store;
 
 pub use error::{Error, Result};
+pub use logmill_protocol::error::ErrorCode;
+pub use logmill_protocol::ids::{Offset, Partition};

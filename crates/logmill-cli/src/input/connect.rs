@@ -1,6 +1,9 @@
 //! Which brokers, which Redis, which client settings: flags, then the environment, then defaults.
 
 use clap::Args;
+use logmill::client::{Client, ClientBuilder};
+
+use crate::exit::{Failure, Outcome};
 
 /// Where the environment names the brokers, first wins.
 const BROKERS: [&str; 3] = ["LOGMILL_BROKERS", "KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS"];
@@ -24,15 +27,27 @@ impl Connect {
         choose(self.brokers.clone(), |name| std::env::var(name).ok())
     }
 
-    /// The settings, name and value.
+    /// A client for those brokers, with those settings, not connected yet.
     ///
     /// # Errors
-    /// One has no `=`.
-    pub(crate) fn settings(&self) -> Result<Vec<(&str, &str)>, String> {
-        self.settings
-            .iter()
-            .map(|setting| setting.split_once('=').ok_or_else(|| format!("-X {setting}: write NAME=VALUE")))
-            .collect()
+    /// A setting has no `=`.
+    pub(crate) fn builder(&self) -> Outcome<ClientBuilder> {
+        let mut builder = Client::builder().client_id("logmill").brokers(self.brokers());
+        for setting in &self.settings {
+            let named = setting.split_once('=');
+            let (name, value) =
+                named.ok_or_else(|| Failure::usage(format!("-X {setting}: write NAME=VALUE")))?;
+            builder = builder.set(name, value);
+        }
+        Ok(builder)
+    }
+
+    /// A connected client.
+    ///
+    /// # Errors
+    /// A setting cannot be used, or no broker can be reached.
+    pub(crate) async fn client(&self) -> Outcome<Client> {
+        Ok(self.builder()?.connect().await?)
     }
 }
 

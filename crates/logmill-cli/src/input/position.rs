@@ -45,7 +45,9 @@ impl FromStr for Position {
         match text.parse::<i64>() {
             Ok(offset) if offset >= 0 => Ok(Self::At(offset)),
             Ok(back) => Ok(Self::Last(back.saturating_neg())),
-            Err(_) => Err("write beginning, end, stored, an offset, -N for the last N, s@TIME or e@TIME".to_owned()),
+            Err(_) => {
+                Err("write beginning, end, stored, an offset, -N for the last N, s@TIME or e@TIME".to_owned())
+            }
         }
     }
 }

@@ -55,7 +55,8 @@ impl<R: AsyncRead + Unpin> Records<R> {
                 return Ok(Some(rest).filter(|rest| !rest.is_empty()));
             }
             if self.buffer.len() > LONGEST {
-                let problem = format!("a record is longer than {} MiB; is the delimiter (-D) right?", LONGEST >> 20);
+                let problem =
+                    format!("a record is longer than {} MiB; is the delimiter (-D) right?", LONGEST >> 20);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
             self.buffer.reserve(READ);
@@ -110,7 +111,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_without_end_is_refused() {
-        let mut records = Records::new(tokio::io::repeat(b'x'), b"\n").unwrap_or_else(|error| panic!("{error}"));
+        let mut records =
+            Records::new(tokio::io::repeat(b'x'), b"\n").unwrap_or_else(|error| panic!("{error}"));
         assert!(records.next().await.is_err_and(|error| error.to_string().contains("-D")));
     }
 }

@@ -11,10 +11,9 @@ pub(super) fn parse_time(text: &str, now: i64) -> Result<i64, String> {
     {
         return Ok(ms);
     }
-    ago(text)
-        .map(|ago| now - ago)
-        .or_else(|| date(text))
-        .ok_or_else(|| format!("no time: {text:?}; write 5m (ago), 2026-11-22T10:00Z, or milliseconds since 1970"))
+    ago(text).map(|ago| now - ago).or_else(|| date(text)).ok_or_else(|| {
+        format!("no time: {text:?}; write 5m (ago), 2026-11-22T10:00Z, or milliseconds since 1970")
+    })
 }
 
 /// `90s`, `5m`, `2h`, `7d` in milliseconds.

@@ -24,9 +24,8 @@ pub(super) fn sequence(text: &str) -> (Vec<u8>, &str) {
         'r' => (vec![b'\r'], after),
         't' => (vec![b'\t'], after),
         'x' => number(after, 16, 2).map_or((vec![b'x'], after), |(byte, left)| (vec![byte], left)),
-        '0'..='9' => {
-            number(text, 10, 3).map_or_else(|| (first.to_string().into_bytes(), after), |(byte, left)| (vec![byte], left))
-        }
+        '0'..='9' => number(text, 10, 3)
+            .map_or_else(|| (first.to_string().into_bytes(), after), |(byte, left)| (vec![byte], left)),
         other => (other.to_string().into_bytes(), after),
     }
 }

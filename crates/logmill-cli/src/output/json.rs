@@ -34,21 +34,18 @@ enum Text<'a> {
 /// Writes the record as one line of JSON.
 pub(super) fn write_json(out: &mut impl Write, record: &RecordView<'_>) -> io::Result<()> {
     let mut hex = Vec::new();
-    let mut readable = |field, mut all: &mut dyn Iterator<Item = &[u8]>| {
-        let readable = all.all(|bytes| std::str::from_utf8(bytes).is_ok());
-        if !readable {
+    let mut plain = |field, bytes: &[&[u8]]| {
+        let plain = bytes.iter().all(|bytes| std::str::from_utf8(bytes).is_ok());
+        if !plain {
             hex.push(field);
         }
-        readable
+        plain
     };
-    let plain = readable("headers", &mut record.headers.iter().flat_map(|(name, value)| [Some(*name), *value]).flatten());
-    let headers =
-        record.headers.iter().flat_map(|(name, value)| [Some(*name), *value]).map(|part| Some(text(part?, plain)));
-    let headers = headers.collect();
-    let plain = readable("key", &mut record.key.into_iter());
-    let key = record.key.map(|bytes| text(bytes, plain));
-    let plain = readable("payload", &mut record.value.into_iter());
-    let payload = record.value.map(|bytes| text(bytes, plain));
+    let parts = || record.headers.iter().flat_map(|(name, value)| [Some(*name), *value]);
+    let headers_plain = plain("headers", &parts().flatten().collect::<Vec<_>>());
+    let headers = parts().map(|part| Some(text(part?, headers_plain))).collect();
+    let key = record.key.map(|bytes| text(bytes, plain("key", &[bytes])));
+    let payload = record.value.map(|bytes| text(bytes, plain("payload", &[bytes])));
     let tstype = match record.timestamp {
         i64::MIN..=-1 => "unknown",
         _ if record.log_append_time => "logappend",

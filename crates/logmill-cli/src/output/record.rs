@@ -102,7 +102,10 @@ mod tests {
     fn a_value_is_a_line_and_a_key_stands_before_it() {
         let record = sample();
         assert_eq!(printed(&Shape::from_flags(false, None, None, None, false), &record), "v1\n");
-        assert_eq!(printed(&Shape::from_flags(false, None, Some("\\t"), Some(";"), false), &record), "k\"1\tv1;");
+        assert_eq!(
+            printed(&Shape::from_flags(false, None, Some("\\t"), Some(";"), false), &record),
+            "k\"1\tv1;"
+        );
     }
 
     #[test]

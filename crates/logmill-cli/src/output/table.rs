@@ -72,7 +72,11 @@ fn table<R: Row>(head: &[&str], rows: &[R]) -> String {
         for (column, cell) in row.iter().enumerate() {
             let gap = if column == 0 { "" } else { "  " };
             let width = widths[column];
-            shown.push_str(&if numbers[column] { format!("{gap}{cell:>width$}") } else { format!("{gap}{cell:<width$}") });
+            shown.push_str(&if numbers[column] {
+                format!("{gap}{cell:>width$}")
+            } else {
+                format!("{gap}{cell:<width$}")
+            });
         }
         text.push_str(shown.trim_end());
         text.push('\n');

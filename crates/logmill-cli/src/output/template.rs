@@ -37,7 +37,10 @@ impl Template {
                     rest = left;
                 }
                 '%' => {
-                    let token = rest.chars().next().ok_or("the format ends in a single %; write %% for the character")?;
+                    let token = rest
+                        .chars()
+                        .next()
+                        .ok_or("the format ends in a single %; write %% for the character")?;
                     rest = &rest[token.len_utf8()..];
                     match token {
                         '%' => text.push(b'%'),
@@ -130,7 +133,9 @@ mod tests {
 
     #[test]
     fn a_token_that_is_none_is_named() {
-        assert!(printed("%z", b"", &sample()).is_err_and(|error| error.contains("%z") && error.contains("%s")));
+        assert!(
+            printed("%z", b"", &sample()).is_err_and(|error| error.contains("%z") && error.contains("%s"))
+        );
         assert!(printed("100%", b"", &sample()).is_err_and(|error| error.contains("%%")));
     }
 }

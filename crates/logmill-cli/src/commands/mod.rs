@@ -1,0 +1,31 @@
+//! The subcommands, one file each.
+
+mod broker;
+mod completion;
+mod stop;
+mod topic;
+
+use clap::Subcommand;
+
+use crate::exit::Outcome;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve Kafka's protocol from this process: a broker for tests and first steps, records in memory
+    Broker(broker::Args),
+    /// List, describe, create and delete topics; show their offsets
+    #[command(subcommand)]
+    Topic(topic::Command),
+    /// Print a completion script for a shell
+    Completion(completion::Args),
+}
+
+impl Command {
+    pub(crate) async fn run(self) -> Outcome {
+        match self {
+            Self::Broker(args) => broker::run(args).await,
+            Self::Topic(command) => topic::run(command).await,
+            Self::Completion(args) => completion::run(&args),
+        }
+    }
+}
