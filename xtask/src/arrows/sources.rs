@@ -46,7 +46,7 @@ const RULES: [Rule; 4] = [
     Rule {
         within: "crates/",
         except: "crates/logmill/src/store/redis/keys.rs",
-        words: &["\"logmill:{", "'logmill:", "\"logmill:"],
+        words: &["logmill:{", "'logmill:"],
         why: "Redis keys are named in store/redis/keys.rs only",
     },
     Rule {
