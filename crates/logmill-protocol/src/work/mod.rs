@@ -42,7 +42,9 @@ pub use limits::*;
 pub use outcome::{Announced, Invalid, Planned, Raised, Refused, Renewed, Settled, StaleReason, Taken};
 pub use range::Range;
 pub use range_set::RangeSet;
-pub use request::{Announce, Held, Plan, Progress, Raise, Rebuild, Renew, Settle, Take};
+pub use request::{
+    Announce, Held, Plan, Progress, Raise, Rebuild, Renew, Settle, Take, check_node, check_partition,
+};
 pub use state::State;
 pub use unit::{Gap, GapCause, Lease, Rest, Unit, UnitState};
 pub use view::{Cursor, LostRange, NodeView, Overview, Page, PartitionSnapshot};

@@ -3,7 +3,9 @@
 //! Every store runs the same `check` before it does anything, so a request that is wrong in itself
 //! is refused in the same words everywhere, and the scripts in Redis look only at what they hold.
 
-pub(in crate::work) mod check;
+mod check;
+
+pub use check::{check_node, check_partition};
 
 use super::{Gap, Range, Rest};
 use crate::ids::{Boot, Generation, Nonce, Offset, PartitionKey};

@@ -7,6 +7,7 @@
 
 mod error;
 mod memory;
+mod redis;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use logmill_protocol::work::{
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use redis::{RedisOptions, RedisStore};
 
 /// What a store answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -20,7 +20,7 @@ impl Rebuild {
     /// The watermark and the settled ranges above it, merged: a settled range that begins at the
     /// given watermark moves it.
     pub fn settled(&self) -> Result<(Offset, RangeSet), Invalid> {
-        partition(&self.partition)?;
+        check_partition(&self.partition)?;
         incarnation(self.generation, self.boot)?;
         count("ranges of a rebuild", self.done.len() + self.units.len(), MAX_REBUILT)?;
         offset(self.watermark)?;
@@ -46,7 +46,7 @@ impl Rebuild {
 impl Raise {
     /// Whether the request is well-formed.
     pub fn check(&self) -> Result<(), Invalid> {
-        partition(&self.partition)?;
+        check_partition(&self.partition)?;
         incarnation(self.generation, self.boot)?;
         offset(self.watermark)
     }
@@ -55,7 +55,7 @@ impl Raise {
 impl Plan {
     /// Whether the request is well-formed.
     pub fn check(&self) -> Result<(), Invalid> {
-        partition(&self.partition)?;
+        check_partition(&self.partition)?;
         incarnation(self.generation, self.boot)?;
         between("ends of a plan", self.ends.len() as u64, MAX_PLANNED_PER_CALL as u64)?;
         offset(self.from)?;
@@ -70,7 +70,7 @@ impl Plan {
 impl Take {
     /// Whether the request is well-formed.
     pub fn check(&self) -> Result<(), Invalid> {
-        name(&self.node)?;
+        check_node(&self.node)?;
         drawn(self.nonce)?;
         between("lease in milliseconds", self.lease_ms, MAX_LEASE_MS)?;
         between("units to take", self.max_units.into(), MAX_TAKEN.into())
@@ -79,7 +79,7 @@ impl Take {
 
 impl Held {
     fn check(&self) -> Result<(), Invalid> {
-        partition(&self.partition)?;
+        check_partition(&self.partition)?;
         incarnation(self.generation, self.boot)?;
         drawn(self.nonce)
     }
@@ -131,14 +131,14 @@ impl Settle {
 impl Announce {
     /// Whether the request is well-formed.
     pub fn check(&self) -> Result<(), Invalid> {
-        name(&self.node)?;
+        check_node(&self.node)?;
         count("bytes of a node's info", self.info.len(), MAX_NODE_INFO)?;
         between("time to live in milliseconds", self.ttl_ms, MAX_LEASE_MS)
     }
 }
 
-/// A partition whose name a store can write down and read back.
-pub(crate) fn partition(key: &PartitionKey) -> Result<(), Invalid> {
+/// Checks that a partition's name is one that a store can write down and read back.
+pub fn check_partition(key: &PartitionKey) -> Result<(), Invalid> {
     let topic = &*key.partition.topic;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if topic.is_empty() || topic.len() > MAX_TOPIC_NAME || !topic.bytes().all(legal) {
@@ -147,8 +147,8 @@ pub(crate) fn partition(key: &PartitionKey) -> Result<(), Invalid> {
     if key.partition.index < 0 { Err(Invalid::Index { index: key.partition.index }) } else { Ok(()) }
 }
 
-/// A node's name.
-pub(crate) fn name(node: &str) -> Result<(), Invalid> {
+/// Checks a node's name: 1 to [`MAX_NODE_NAME`] bytes.
+pub fn check_node(node: &str) -> Result<(), Invalid> {
     between("bytes of a node's name", node.len() as u64, MAX_NODE_NAME as u64)
 }
 

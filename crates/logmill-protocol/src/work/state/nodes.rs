@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::{Node, State};
 use crate::work::limits::{MAX_NODES, MAX_NODES_DROPPED};
-use crate::work::request::check;
-use crate::work::{Announce, Announced, Refused};
+use crate::work::{Announce, Announced, Refused, check_node};
 
 impl State {
     /// Notes that a node lives, and whether it is to organise: if it does already, or fewer than the
@@ -41,7 +40,7 @@ impl State {
 
     /// Removes a node that ends in good order, so that another may organise at once.
     pub fn depart(&mut self, now_ms: u64, node: &str) -> Result<(), Refused> {
-        check::name(node)?;
+        check_node(node)?;
         self.clock.tick(now_ms);
         self.remove_node(node);
         Ok(())

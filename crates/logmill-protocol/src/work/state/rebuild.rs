@@ -2,8 +2,7 @@
 
 use super::{Part, State};
 use crate::ids::PartitionKey;
-use crate::work::request::check;
-use crate::work::{Rebuild, Refused, Unit};
+use crate::work::{Rebuild, Refused, Unit, check_partition};
 
 impl State {
     /// Builds a partition's state anew: see [`Rebuild`].
@@ -40,7 +39,7 @@ impl State {
     /// Removes all that the store holds of a partition: its topic was deleted, or this process gave
     /// it up. Gaps stay. Returns whether there was anything to remove.
     pub fn forget(&mut self, now_ms: u64, partition: &PartitionKey) -> Result<bool, Refused> {
-        check::partition(partition)?;
+        check_partition(partition)?;
         self.clock.tick(now_ms);
         Ok(self.remove(partition))
     }

@@ -1,0 +1,133 @@
+-- The common start of every script: names, the store's time, and how values are written down.
+--
+-- The names of keys (META, PARTS, READY, LEASED, UNITS, DONE, GAPS, NODES, SEEN, ORGANISERS, WAKE)
+-- and the bounds (SCHEMA, MAX_…) come before this, written by script.rs and keys.rs.
+-- KEYS[1]  what every key of the group begins with
+-- ARGV[1]  the time in milliseconds, for tests; empty for the server's
+--
+-- Rules for every script: what can be refused is refused before the first write but tick()'s, and
+-- each collection is read before any is written, so that a key of a wrong type stops it there. Every
+-- number is written by int(), since Lua's own form keeps only 14 digits.
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function corrupt(key)
+  error({ err = 'CORRUPT ' .. key .. ' holds what no logmill wrote' })
+end
+
+local meta = redis.call('HMGET', META, 'schema', 'now', 'seen')
+if meta[1] and meta[1] ~= SCHEMA then
+  return { 'SCHEMA', meta[1] }
+end
+
+-- The store's time adds up how far the server's moves forward: it goes on after the server's was set
+-- back, where the maximum of both would stand still, and no lease would end.
+local server = tonumber(ARGV[1])
+if not server then
+  local time = redis.call('TIME')
+  server = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+server = math.min(server, MAX_TIME_MS)
+local now = server
+if meta[2] and meta[3] then
+  local passed = math.max(0, math.min(server - meta[3], MAX_STEP_MS))
+  now = math.min(meta[2] + passed, MAX_TIME_MS)
+end
+
+-- Moves the clock on. The first write of every script that writes.
+local function tick()
+  redis.call('HSET', META, 'schema', SCHEMA, 'now', int(now), 'seen', int(server))
+end
+
+-- A partition's line in PARTS, or nil. Generation and boot stay text: they are compared, not counted.
+local function part_of(partition)
+  local line = redis.call('HGET', PARTS, partition)
+  if not line then
+    return nil
+  end
+  local generation, boot, epoch, watermark, planned = line:match('^(%d+) (%d+) (%-?%d+) (%d+) (%d+)$')
+  if not generation then
+    corrupt(PARTS)
+  end
+  return {
+    generation = generation,
+    boot = boot,
+    epoch = epoch,
+    watermark = tonumber(watermark),
+    planned = tonumber(planned),
+  }
+end
+
+local function write_part(partition, part)
+  local line = table.concat(
+    { part.generation, part.boot, part.epoch, int(part.watermark), int(part.planned) }, ' ')
+  redis.call('HSET', PARTS, partition, line)
+end
+
+-- The partition in the incarnation asked for, or nil and the refusal.
+local function part_in(partition, generation, boot)
+  local part = part_of(partition)
+  if not part then
+    return nil, { 'NOSTATE' }
+  end
+  if part.generation ~= generation or part.boot ~= boot then
+    return nil, { 'STALE', part.generation, part.boot }
+  end
+  return part
+end
+
+-- A unit's member in READY and LEASED. Its byte order is partition, then start.
+local function member_of(partition, start)
+  return string.format('%s:%016.0f', partition, start)
+end
+
+-- A unit's value in UNITS<partition>, under its start. Nonce 0 and no node: not taken.
+local function unit_line(finish, position, attempt, nonce, taken, node)
+  return table.concat({ int(finish), int(position), attempt, nonce, taken, node }, ' ')
+end
+
+local function fresh_line(start, finish, attempt)
+  return unit_line(finish, start, attempt, '0', '0', '')
+end
+
+-- The unit that begins at start, or nil.
+local function unit_of(partition, start)
+  local line = redis.call('HGET', UNITS .. partition, start)
+  if not line then
+    return nil
+  end
+  local finish, position, attempt, nonce, taken, node = line:match('^(%d+) (%d+) (%d+) (%x+) (%d+) (.*)$')
+  if not finish then
+    corrupt(UNITS .. partition)
+  end
+  return {
+    finish = tonumber(finish),
+    position = tonumber(position),
+    attempt = tonumber(attempt),
+    nonce = nonce,
+    taken = taken,
+    node = node,
+  }
+end
+
+-- A settled range's member in DONE<partition> is start:end, its score the start.
+local function done_bounds(partition, member)
+  local start, finish = member:match('^(%d+):(%d+)$')
+  if not start then
+    corrupt(DONE .. partition)
+  end
+  return tonumber(start), tonumber(finish)
+end
+
+-- Calls a command with a list of arguments that may be longer than Lua's stack holds.
+local function call_many(command, key, arguments, step)
+  for from = 1, #arguments, step do
+    redis.call(command, key, unpack(arguments, from, math.min(from + step - 1, #arguments)))
+  end
+end
+
+local function wake()
+  redis.call('PUBLISH', WAKE, '')
+end

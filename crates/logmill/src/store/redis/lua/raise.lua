@@ -1,0 +1,52 @@
+#!lua flags=allow-oom
+-- Lifts a watermark that is found behind Kafka's. Units below go; one that straddles it is cut there
+-- and is ready again, whoever held it.
+-- ARGV[2…5]  partition, generation, boot, watermark
+-- Answers OK watermark | NOSTATE | STALE generation boot
+local partition, to = ARGV[2], tonumber(ARGV[5])
+local part, refusal = part_in(partition, ARGV[3], ARGV[4])
+tick()
+if not part then
+  return refusal
+end
+if to <= part.watermark then
+  return { 'OK', int(part.watermark) }
+end
+
+redis.call('ZCARD', READY)
+redis.call('ZCARD', LEASED)
+local below = redis.call('ZRANGE', DONE .. partition, '-inf', int(to), 'BYSCORE')
+local watermark = to
+for _, member in ipairs(below) do
+  local _, finish = done_bounds(partition, member)
+  watermark = math.max(watermark, finish)
+end
+
+local starts, members = {}, {}
+local straddler
+for _, start in ipairs(redis.call('HKEYS', UNITS .. partition)) do
+  if tonumber(start) < to then
+    local unit = unit_of(partition, start)
+    if unit.finish > to then
+      straddler = unit
+    end
+    starts[#starts + 1] = start
+    members[#members + 1] = member_of(partition, start)
+  end
+end
+
+call_many('HDEL', UNITS .. partition, starts, 1000)
+call_many('ZREM', READY, members, 1000)
+call_many('ZREM', LEASED, members, 1000)
+call_many('ZREM', DONE .. partition, below, 1000)
+if straddler then
+  local position = math.max(straddler.position, to)
+  local line = unit_line(straddler.finish, position, int(straddler.attempt), '0', '0', '')
+  redis.call('HSET', UNITS .. partition, int(to), line)
+  redis.call('ZADD', READY, int(now), member_of(partition, to))
+end
+part.watermark = watermark
+part.planned = math.max(part.planned, to)
+write_part(partition, part)
+wake()
+return { 'OK', int(watermark) }

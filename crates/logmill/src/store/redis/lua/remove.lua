@@ -1,0 +1,14 @@
+-- Removes all of a partition but its gaps; for rebuild and forget. Returns whether there was any.
+local function remove_part(partition)
+  redis.call('ZCARD', READY)
+  redis.call('ZCARD', LEASED)
+  redis.call('ZCARD', DONE .. partition)
+  local members = redis.call('HKEYS', UNITS .. partition)
+  for index, start in ipairs(members) do
+    members[index] = member_of(partition, start)
+  end
+  call_many('ZREM', READY, members, 1000)
+  call_many('ZREM', LEASED, members, 1000)
+  redis.call('DEL', UNITS .. partition, DONE .. partition)
+  return redis.call('HDEL', PARTS, partition)
+end

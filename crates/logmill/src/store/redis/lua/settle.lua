@@ -1,0 +1,149 @@
+#!lua flags=allow-oom
+-- Ends a unit: what of its range is in no rest is settled, each rest becomes a unit of its own.
+-- The unit must be the one held: partition, generation, boot, start, end and nonce. A lease that has
+-- expired will do while nobody else took the unit.
+-- ARGV[2…7]  partition, generation, boot, start, end, nonce
+-- ARGV[8]    how many rests; then start, end, delay in milliseconds, attempt of each, ascending
+-- then       how many gaps; then start, end, cause of each
+-- Answers DONE watermark | ALREADY | NOT generation|boot|range|nonce | FULL units | NOSTATE
+local partition, start, finish = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
+local part = part_of(partition)
+tick()
+if not part then
+  return { 'NOSTATE' }
+end
+if part.generation ~= ARGV[3] then
+  return { 'NOT', 'generation' }
+end
+if part.boot ~= ARGV[4] then
+  return { 'NOT', 'boot' }
+end
+
+local done = DONE .. partition
+local has_done = redis.call('ZCARD', done) > 0
+
+-- The settled range that holds or ends at the offset, if one begins at or below it.
+local function done_before(offset)
+  local member = has_done and redis.call('ZRANGE', done, int(offset), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1)[1]
+  if member then
+    return member, done_bounds(partition, member)
+  end
+end
+
+local function is_settled(from, to)
+  if to <= part.watermark then
+    return true
+  end
+  local member, _, ends = done_before(from)
+  return member and ends >= to
+end
+
+local function settle(from, to)
+  if from > part.watermark then
+    local member, begins, ends = done_before(from)
+    if member and ends == from then
+      redis.call('ZREM', done, member)
+      from = begins
+    end
+  end
+  local after = has_done and redis.call('ZRANGE', done, int(to), int(to), 'BYSCORE')[1]
+  if after then
+    redis.call('ZREM', done, after)
+    local _, ends = done_bounds(partition, after)
+    to = ends
+  end
+  -- Only contiguous settled offsets move the watermark: above a hole they wait in done.
+  if from == part.watermark then
+    part.watermark = to
+  else
+    redis.call('ZADD', done, int(from), int(from) .. ':' .. int(to))
+    has_done = true
+  end
+end
+
+-- Calls act with each part of the range that is in no rest, until it says no.
+local rests = tonumber(ARGV[8])
+local function each_settled(act)
+  local from = start
+  for at = 9, 5 + 4 * rests, 4 do
+    local to = tonumber(ARGV[at])
+    if from < to and not act(from, to) then
+      return false
+    end
+    from = tonumber(ARGV[at + 1])
+  end
+  return from >= finish or act(from, finish)
+end
+
+local unit = unit_of(partition, ARGV[5])
+local mismatch
+if not unit or unit.finish ~= finish then
+  mismatch = 'range'
+elseif unit.nonce ~= ARGV[7] then
+  mismatch = 'nonce'
+end
+if mismatch then
+  local any = false
+  local all = each_settled(function(from, to)
+    any = true
+    return is_settled(from, to)
+  end)
+  if any and all then
+    return { 'ALREADY' }
+  end
+  return { 'NOT', mismatch }
+end
+if rests > 1 then
+  local units = redis.call('HLEN', UNITS .. partition)
+  if units + rests - 1 > MAX_UNITS then
+    return { 'FULL', int(units) }
+  end
+end
+local at = 9 + 4 * rests
+local gaps = tonumber(ARGV[at])
+if gaps > 0 then
+  redis.call('LLEN', GAPS)
+end
+local member = member_of(partition, start)
+redis.call('ZCARD', READY)
+
+if redis.call('ZREM', LEASED, member) == 0 then
+  redis.call('ZREM', READY, member)
+end
+redis.call('HDEL', UNITS .. partition, ARGV[5])
+if rests > 0 then
+  local units, ready = {}, {}
+  for from = 9, 5 + 4 * rests, 4 do
+    local begins, ends = tonumber(ARGV[from]), tonumber(ARGV[from + 1])
+    units[#units + 1] = ARGV[from]
+    units[#units + 1] = fresh_line(begins, ends, ARGV[from + 3])
+    ready[#ready + 1] = int(now + ARGV[from + 2])
+    ready[#ready + 1] = member_of(partition, begins)
+  end
+  redis.call('HSET', UNITS .. partition, unpack(units))
+  redis.call('ZADD', READY, unpack(ready))
+  wake()
+end
+
+local watermark = part.watermark
+each_settled(function(from, to)
+  settle(from, to)
+  return true
+end)
+if part.watermark ~= watermark then
+  write_part(partition, part)
+end
+
+if gaps > 0 then
+  local lines = {}
+  local lost = tonumber(redis.call('HGET', META, 'lost') or 0)
+  for from = at + 1, at + 3 * gaps, 3 do
+    lines[#lines + 1] = table.concat(
+      { partition, part.generation, ARGV[from], ARGV[from + 1], ARGV[from + 2] }, ' ')
+    lost = math.min(lost + (ARGV[from + 1] - ARGV[from]), MAX_OFFSET)
+  end
+  redis.call('RPUSH', GAPS, unpack(lines))
+  redis.call('LTRIM', GAPS, -MAX_GAPS_KEPT, -1)
+  redis.call('HSET', META, 'lost', int(lost))
+end
+return { 'DONE', int(part.watermark) }
