@@ -48,7 +48,6 @@ properties! {
     "bootstrap.servers" = "", Kind::Text, "brokers to start from: host:port, separated by commas";
     "client.dns.lookup" = "use_all_dns_ips", Kind::OneOf(&["use_all_dns_ips"]), "every address that a name resolves to is tried";
     "client.id" = "logmill", Kind::Text, "the name that brokers show in logs, quotas and group descriptions";
-    "client.rack" = "", Kind::Text, "where this client runs, as brokers name their racks";
     "connections.max.idle.ms" = "540000", Kind::Number(1_000, 24 * HOUR), "an unused connection is closed after this time; keep it below the brokers' own limit (10 minutes)";
     "default.api.timeout.ms" = "60000", Kind::Number(1, 24 * HOUR), "for how long an operation is retried before it fails";
     "fetch.max.bytes" = "52428800", Kind::Number(1_024, INT), "the most bytes of one fetch, and the largest record batch that is accepted";

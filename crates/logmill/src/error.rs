@@ -202,6 +202,28 @@ pub enum Error {
         /// Where the log as it was known ends now.
         end: Offset,
     },
+    /// The log ends before the offset asked for; its leader may only be behind.
+    #[error("{partition}: the log ends at {end}, before {position}")]
+    BeyondEnd {
+        /// The partition.
+        partition: Partition,
+        /// The offset asked for.
+        position: Offset,
+        /// Where the log ends.
+        end: Offset,
+    },
+    /// There is nothing to read yet at this offset.
+    #[error(
+        "{partition}: nothing to read at {position} yet, readers see the log up to {end}; does an open transaction hold it?"
+    )]
+    NothingYet {
+        /// The partition.
+        partition: Partition,
+        /// The offset asked for.
+        position: Offset,
+        /// The first offset that a reader cannot see.
+        end: Offset,
+    },
     /// A record batch is damaged; asking for it again gave the same.
     #[error(
         "{partition}: the record batch at offset {offset} is damaged ({reason}); check the brokers' disks"
@@ -256,6 +278,8 @@ impl Error {
             | Self::Garbage { .. }
             | Self::UnknownTopic { .. }
             | Self::UnknownBroker { .. }
+            | Self::BeyondEnd { .. }
+            | Self::NothingYet { .. }
             | Self::NoLeader { .. } => true,
             Self::NoBroker { last, .. } | Self::GaveUp { last, .. } => last.is_retriable(),
             Self::Refused { code, .. } => code.is_retriable(),

@@ -1,11 +1,10 @@
 //! The embedded cluster as a test holds it.
 
-mod records;
+mod options;
 mod tcp;
 mod verbs;
-mod versions;
 
-pub use records::{CommittedOffset, LoggedRecord};
+pub use options::ClusterOptions;
 pub use tcp::ListenOptions;
 
 use std::io;
@@ -20,7 +19,6 @@ use crate::faults::{Fault, Rule};
 use crate::listener::{self, Shared};
 use crate::state::State;
 use crate::state::brokers::Entry;
-use crate::state::options::ClusterOptions;
 use logmill_protocol::messages::ApiKey;
 
 /// Bytes that an in-process connection holds in each direction before its writer has to wait.

@@ -11,6 +11,7 @@ use super::metadata::Metadata;
 use super::pool::Pool;
 use super::{Client, Inner, refresh};
 use crate::client::connection::ConnectionOptions;
+use crate::client::fetch::Sizing;
 use crate::client::transport::{Address, Transport};
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -107,6 +108,7 @@ impl ClientBuilder {
             refreshing: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
             coordinators: Mutex::default(),
+            sizing: Sizing::default(),
             background: OnceLock::new(),
             settings,
         });

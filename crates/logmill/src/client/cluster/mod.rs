@@ -29,6 +29,7 @@ use self::backoff::{Backoff, Chance};
 use self::metadata::Metadata;
 use self::pool::Pool;
 use super::connection::Connection;
+use super::fetch::Sizing;
 use super::transport::Address;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -54,6 +55,8 @@ struct Inner {
     /// Counts changes of the sets of topics and partitions.
     changes: watch::Sender<u64>,
     coordinators: Mutex<BTreeMap<String, BrokerId>>,
+    /// What readers have learnt about the size of records.
+    sizing: Sizing,
     background: OnceLock<AbortHandle>,
 }
 
@@ -175,6 +178,15 @@ impl Client {
     /// Chance, from the client's seed.
     pub(crate) fn chance(&self) -> &Chance {
         &self.inner.chance
+    }
+
+    /// How long to pause after so many failures in a row.
+    pub(crate) fn retry_pause(&self, failures: u32) -> Duration {
+        self.inner.backoff.pause(failures)
+    }
+
+    pub(crate) fn sizing(&self) -> &Sizing {
+        &self.inner.sizing
     }
 
     /// By when an operation that starts now must have succeeded: `default.api.timeout.ms`.

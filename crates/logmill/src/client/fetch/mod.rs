@@ -1,22 +1,22 @@
-//! Reading records.
+//! Reading records: a range of one partition, a stream of many, or only whether there is anything new.
+//!
+//! A position is the offset to read next. It goes on at the last offset of the last whole batch + 1,
+//! whatever those batches hold: data, markers, aborted records, or nothing any more after compaction.
+//! So a reader moves past all of them, and an empty answer moves nothing.
 
-/// Which records of transactions are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Isolation {
-    /// Only those of transactions that were committed, and those that belong to none. The log ends, for
-    /// a reader, where the oldest open transaction begins (the last stable offset).
-    #[default]
-    Committed,
-    /// All, aborted ones included.
-    Uncommitted,
-}
+mod batches;
+mod fleet;
+mod flight;
+mod options;
+mod range;
+mod sizing;
+mod stream;
+mod trouble;
+mod watch;
 
-impl Isolation {
-    /// The number on the wire.
-    pub(crate) fn level(self) -> i8 {
-        match self {
-            Self::Committed => 1,
-            Self::Uncommitted => 0,
-        }
-    }
-}
+pub use batches::{Fetched, VisibleBatch, VisibleRecords};
+pub use options::{FetchOptions, Isolation};
+pub use range::RangeReader;
+pub(crate) use sizing::Sizing;
+pub use stream::{Position, RecordStream};
+pub use watch::{Grown, Watch};

@@ -1,0 +1,10 @@
+//! The client against the embedded broker, under paused time: connections, metadata, reading,
+//! administration, consumer groups.
+
+#![allow(clippy::unwrap_used)]
+
+mod admin;
+mod cluster;
+mod connection;
+mod fetch;
+mod support;
