@@ -20,9 +20,9 @@ mod faults;
 pub mod launch;
 mod listener;
 pub mod proxy;
-#[allow(dead_code)] // Groups and transactions use the rest; they land next.
 mod state;
 
-pub use cluster::{Cluster, ClusterOptions, ListenOptions};
+pub use cluster::{Cluster, CommittedOffset, ListenOptions, LoggedRecord};
 pub use faults::{Fault, Rule};
 pub use logmill_protocol::messages::ApiKey as Api;
+pub use state::options::ClusterOptions;

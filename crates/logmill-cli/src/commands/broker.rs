@@ -4,6 +4,7 @@ use std::io::Write;
 
 use logmill_testkit::{Cluster, ClusterOptions, ListenOptions};
 
+use super::stop::Stop;
 use crate::exit::{Failure, Outcome};
 
 /// The first line on stdout is BROKERS=host:port[,…]; then it serves until it is stopped with Ctrl-C or
@@ -39,6 +40,7 @@ fn parse_topic(text: &str) -> Result<(String, i32), String> {
 }
 
 pub(crate) async fn run(args: Args) -> Outcome {
+    let mut stop = Stop::listen()?;
     let mut options = ClusterOptions::brokers(args.brokers);
     options.auto_create_topics = args.auto_create_topics;
     let cluster = Cluster::start(options);
@@ -55,6 +57,5 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let mut out = std::io::stdout();
     writeln!(out, "BROKERS={addresses}")?;
     out.flush()?;
-    super::stop::asked().await?;
-    Ok(())
+    stop.asked().await
 }

@@ -37,11 +37,13 @@ impl Serve for FetchRequest {
         if self.session_id != 0 {
             return Answer::Ready(self.refuse(ErrorCode::FetchSessionIdNotFound));
         }
+        call.state.expire_transactions();
         let due = *due.get_or_insert(call.state.after_ms(self.max_wait_ms));
         if call.state.now < due
             && let Some(on) = too_little(self, call)
         {
-            return Answer::Wait { until: due, on };
+            let rolled_back = call.state.transactions.next_due().unwrap_or(due);
+            return Answer::Wait { until: due.min(rolled_back), on };
         }
         let mut left = usize::try_from(self.max_bytes).unwrap_or(0);
         let mut first = true;

@@ -29,6 +29,7 @@ impl Serve for ListOffsetsRequest {
     type Memo = ();
 
     fn serve(&self, call: &mut Call<'_>, (): &mut ()) -> Answer<ListOffsetsResponse> {
+        call.state.expire_transactions();
         let mut one = |topic: &ListOffsetsTopic, asked: &ListOffsetsPartition| {
             find(self, call, &topic.name, asked).unwrap_or_else(|code| refused(asked, code))
         };

@@ -1,12 +1,22 @@
 //! What the brokers serve: one file per API, each saying which versions and what it leaves out.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
+mod describe_topic_partitions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
@@ -19,6 +29,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod txn_offset_commit;
 
 pub(crate) use api_versions::unsupported as unsupported_api_versions;
 
@@ -70,6 +81,14 @@ impl Call<'_> {
             return Err(ErrorCode::InvalidGroupId);
         }
         self.coordinates(group)
+    }
+
+    /// PRODUCER_FENCED for versions from `since` on, which know it, and what said it before for older.
+    fn fenced_since(&self, code: ErrorCode, since: i16) -> ErrorCode {
+        match code {
+            ErrorCode::ProducerFenced if self.version < since => ErrorCode::InvalidProducerEpoch,
+            other => other,
+        }
     }
 
     /// Whether the broker that was asked coordinates this consumer group or transactional id.
@@ -133,13 +152,23 @@ pub(crate) trait Visitor: Send {
 }
 
 apis! {
+    add_offsets_to_txn::AddOffsetsToTxnRequest,
+    add_partitions_to_txn::AddPartitionsToTxnRequest,
     api_versions::ApiVersionsRequest,
+    create_partitions::CreatePartitionsRequest,
     create_topics::CreateTopicsRequest,
     delete_groups::DeleteGroupsRequest,
+    delete_records::DeleteRecordsRequest,
+    delete_topics::DeleteTopicsRequest,
+    describe_cluster::DescribeClusterRequest,
+    describe_configs::DescribeConfigsRequest,
     describe_groups::DescribeGroupsRequest,
+    describe_topic_partitions::DescribeTopicPartitionsRequest,
+    end_txn::EndTxnRequest,
     fetch::FetchRequest,
     find_coordinator::FindCoordinatorRequest,
     heartbeat::HeartbeatRequest,
+    incremental_alter_configs::IncrementalAlterConfigsRequest,
     init_producer_id::InitProducerIdRequest,
     join_group::JoinGroupRequest,
     leave_group::LeaveGroupRequest,
@@ -152,6 +181,7 @@ apis! {
     offset_for_leader_epoch::OffsetForLeaderEpochRequest,
     produce::ProduceRequest,
     sync_group::SyncGroupRequest,
+    txn_offset_commit::TxnOffsetCommitRequest,
 }
 
 /// The versions of an API that these brokers admit to: what is served, within what an old broker

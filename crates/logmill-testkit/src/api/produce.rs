@@ -13,6 +13,7 @@ use logmill_protocol::messages::produce::{
     LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceData, TopicProduceResponse,
 };
+use logmill_protocol::records::Compression;
 
 use super::{Answer, Call, Serve};
 use crate::state::batch::Batch;
@@ -37,7 +38,7 @@ impl Serve for ProduceRequest {
     fn prepare(&self, memo: &mut Checked) {
         let partitions = self.topic_data.iter().flat_map(|topic| &topic.partition_data);
         let check = |records: &Option<bytes::Bytes>| match records {
-            Some(records) => checked(records.clone()),
+            Some(records) => Batch::received(records.clone()),
             None => Err(ErrorCode::InvalidRecord),
         };
         *memo = partitions.map(|partition| check(&partition.records)).collect::<Vec<_>>().into_iter();
@@ -47,6 +48,7 @@ impl Serve for ProduceRequest {
         if !(-1..=1).contains(&self.acks) {
             return Answer::Ready(self.refuse(ErrorCode::InvalidRequiredAcks));
         }
+        call.state.expire_transactions();
         let topics = self.topic_data.iter();
         let responses: Vec<_> = topics.map(|topic| store(call, self.acks, topic, memo)).collect();
         let node_endpoints = endpoints(call, &responses);
@@ -69,17 +71,6 @@ impl Serve for ProduceRequest {
     fn failed(response: &ProduceResponse) -> bool {
         response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|p| p.error_code != 0)
     }
-}
-
-/// What can be checked of a batch without knowing the partition.
-fn checked(records: bytes::Bytes) -> Result<Batch, ErrorCode> {
-    let batch = Batch::received(records)?;
-    let counted = batch.records >= 1 && batch.last_offset_delta == batch.records - 1;
-    let numbered = !batch.is_numbered() || (batch.base_sequence >= 0 && batch.producer_epoch >= 0);
-    if batch.is_control() || !counted || !numbered {
-        return Err(ErrorCode::InvalidRecord);
-    }
-    Ok(batch)
 }
 
 fn store(
@@ -116,6 +107,8 @@ fn append(
     let retained = usize::try_from(settings.number(configs::RETENTION_BYTES, -1));
     let room = state.options.memory_limit.saturating_sub(state.stored_bytes);
     let live = state.brokers.live();
+    let id = batch.as_ref().map_or(-1, |batch| batch.header().producer_id);
+    let in_transaction = state.transactions.is_open_in(id, topic, index);
     let partition = state.led_by(call.origin.broker, topic, index, -1)?;
 
     let replicas = partition.replicas.iter().filter(|id| live.contains(id)).count();
@@ -123,11 +116,14 @@ fn append(
         return Err(ErrorCode::NotEnoughReplicas);
     }
     let batch = batch?;
-    if batch.is_zstd() && call.version < ZSTD_FROM {
+    if batch.compression() == Compression::Zstd && call.version < ZSTD_FROM {
         return Err(ErrorCode::UnsupportedCompressionType);
     }
     if batch.size() as i64 > largest {
         return Err(ErrorCode::MessageTooLarge);
+    }
+    if batch.is_transactional() && !in_transaction {
+        return Err(ErrorCode::InvalidTxnState);
     }
     let log = &mut partition.log;
     let mut base_offset = None;

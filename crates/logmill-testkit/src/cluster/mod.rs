@@ -1,10 +1,11 @@
 //! The embedded cluster as a test holds it.
 
-mod options;
+mod records;
 mod tcp;
 mod verbs;
+mod versions;
 
-pub use options::ClusterOptions;
+pub use records::{CommittedOffset, LoggedRecord};
 pub use tcp::ListenOptions;
 
 use std::io;
@@ -19,6 +20,7 @@ use crate::faults::{Fault, Rule};
 use crate::listener::{self, Shared};
 use crate::state::State;
 use crate::state::brokers::Entry;
+use crate::state::options::ClusterOptions;
 use logmill_protocol::messages::ApiKey;
 
 /// Bytes that an in-process connection holds in each direction before its writer has to wait.

@@ -3,12 +3,9 @@
 //! These panic when they name a topic, partition or broker that does not exist: that is a mistake of
 //! the test, and the message says which.
 
-use std::ops::RangeInclusive;
-
 use logmill_protocol::ids::Uuid;
 
 use super::Cluster;
-use crate::Api;
 use crate::state::State;
 use crate::state::topics::{NewTopic, PartitionState};
 
@@ -152,14 +149,54 @@ impl Cluster {
         world.state.wake_partition(topic, partition);
     }
 
-    /// Limits what every broker announces and serves to these APIs and versions, within what is served
-    /// anyway; `None` lifts the limit. Connections that are open keep what they have learnt.
-    pub fn set_api_versions(&self, limits: Option<Vec<(Api, RangeInclusive<i16>)>>) {
-        self.shared.lock().state.version_limits = limits.map(|limits| limits.into_iter().collect());
+    /// Cuts the log off at the batch that holds `offset` and begins a new leader epoch, as an unclean
+    /// election does: acknowledged records are lost, and their offsets will be given out again.
+    ///
+    /// # Panics
+    /// There is no such partition.
+    pub fn truncate(&self, topic: &str, partition: i32, offset: i64) {
+        let mut world = self.shared.lock();
+        let found = partition_mut(&mut world.state, topic, partition);
+        let freed = found.log.truncate(offset);
+        found.lead(found.leader);
+        world.state.stored_bytes -= freed;
+        world.state.wake_partition(topic, partition);
+    }
+
+    /// Keeps the latest record of each key, as compaction does: offsets keep their records, so holes
+    /// appear; batches keep the offsets that they cover; the last batch of a producer stays even when it
+    /// is empty; records of rolled-back transactions go; markers and tombstones stay.
+    ///
+    /// # Panics
+    /// There is no such partition.
+    pub fn compact(&self, topic: &str, partition: i32) {
+        let mut world = self.shared.lock();
+        let freed = partition_mut(&mut world.state, topic, partition).log.compact();
+        world.state.stored_bytes -= freed;
+        world.state.wake_partition(topic, partition);
+    }
+
+    /// Deletes a topic, its records and the offsets committed for it.
+    ///
+    /// # Panics
+    /// There is no such topic.
+    pub fn delete_topic(&self, name: &str) {
+        assert!(self.shared.lock().state.delete_topic(name), "the cluster has no topic {name}");
+    }
+
+    /// Adds partitions to a topic, up to `count`.
+    ///
+    /// # Panics
+    /// There is no such topic, or it has as many already.
+    pub fn add_partitions(&self, topic: &str, count: i32) {
+        let grown = self.shared.lock().state.grow_topic(topic, count, Vec::new(), false);
+        if let Err((code, text)) = grown {
+            panic!("cannot bring topic {topic:?} to {count} partitions: {code}: {text}");
+        }
     }
 }
 
-fn partition_mut<'a>(state: &'a mut State, topic: &str, index: i32) -> &'a mut PartitionState {
+pub(super) fn partition_mut<'a>(state: &'a mut State, topic: &str, index: i32) -> &'a mut PartitionState {
     match state.topics.partition_mut(topic, index) {
         Some(partition) => partition,
         None => panic!("the cluster has no partition {topic}/{index}"),

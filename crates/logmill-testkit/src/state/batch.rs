@@ -1,124 +1,121 @@
-//! One stored record batch, format v2: the fields of its 61-byte header that a broker looks at, and
-//! the bytes as the producer sent them. A broker changes only base offset and leader epoch, which the
-//! checksum does not cover, so the bytes stay a slice of the frame they came in.
+//! One stored record batch: the bytes as the producer sent them, a slice of the frame they came in, and
+//! the two header fields that a broker sets. The checksum does not cover those, so they are written
+//! only when the batch is read.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use logmill_protocol::error::ErrorCode;
+use logmill_protocol::records::{self, BatchError, BatchHeader, Batches, Compression, Limits, OwnedRecord};
 
-/// Bytes before the first record.
-pub(crate) const HEADER: usize = 61;
-/// Bytes of base offset and length, which the length does not count.
-const PREFIX: usize = 12;
-const CRC_AT: usize = 17;
-const CRC_FROM: usize = 21;
-
-const CODEC_MASK: i16 = 0b111;
-const TRANSACTIONAL: i16 = 0b1_0000;
-const CONTROL: i16 = 0b10_0000;
-const ZSTD: i16 = 4;
+/// Where the leader epoch stands, between the length and the rest that is sent as it came.
+const LENGTH: std::ops::Range<usize> = 8..12;
+const AFTER_EPOCH: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) base_offset: i64,
     pub(crate) leader_epoch: i32,
-    pub(crate) attributes: i16,
-    pub(crate) last_offset_delta: i32,
-    pub(crate) base_timestamp: i64,
-    pub(crate) max_timestamp: i64,
-    pub(crate) producer_id: i64,
-    pub(crate) producer_epoch: i16,
-    pub(crate) base_sequence: i32,
-    pub(crate) records: i32,
-    bytes: Bytes,
-}
-
-fn get<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut out = [0; N];
-    out.copy_from_slice(&bytes[at..at + N]);
-    out
+    sent: records::Batch,
 }
 
 impl Batch {
-    /// Takes what a Produce request holds for one partition: exactly one whole batch of format v2,
-    /// as Kafka asks since Produce v3.
+    /// Takes what a Produce request holds for one partition: exactly one whole batch of format v2, as
+    /// Kafka asks since Produce v3. Checksum, codec and every record are checked.
     pub(crate) fn received(bytes: Bytes) -> Result<Self, ErrorCode> {
-        if bytes.len() < HEADER {
-            return Err(ErrorCode::CorruptMessage);
+        let batch = Self::read(bytes)?;
+        let header = batch.header();
+        let counted = header.record_count >= 1 && header.last_offset_delta == header.record_count - 1;
+        let numbered = header.producer_id < 0 || (header.base_sequence >= 0 && header.producer_epoch >= 0);
+        if header.attributes.is_control() || !counted || !numbered {
+            return Err(ErrorCode::InvalidRecord);
         }
-        if bytes[16] != 2 {
-            return Err(ErrorCode::UnsupportedForMessageFormat);
-        }
-        let length = usize::try_from(i32::from_be_bytes(get(&bytes, 8))).unwrap_or(0);
-        match (length + PREFIX).cmp(&bytes.len()) {
-            std::cmp::Ordering::Greater => return Err(ErrorCode::CorruptMessage),
-            std::cmp::Ordering::Less => return Err(ErrorCode::InvalidRecord),
-            std::cmp::Ordering::Equal => {}
-        }
-        if u32::from_be_bytes(get(&bytes, CRC_AT)) != crc32c::crc32c(&bytes[CRC_FROM..]) {
-            return Err(ErrorCode::CorruptMessage);
-        }
-        let batch = Self {
-            base_offset: i64::from_be_bytes(get(&bytes, 0)),
-            leader_epoch: i32::from_be_bytes(get(&bytes, 12)),
-            attributes: i16::from_be_bytes(get(&bytes, 21)),
-            last_offset_delta: i32::from_be_bytes(get(&bytes, 23)),
-            base_timestamp: i64::from_be_bytes(get(&bytes, 27)),
-            max_timestamp: i64::from_be_bytes(get(&bytes, 35)),
-            producer_id: i64::from_be_bytes(get(&bytes, 43)),
-            producer_epoch: i16::from_be_bytes(get(&bytes, 51)),
-            base_sequence: i32::from_be_bytes(get(&bytes, 53)),
-            records: i32::from_be_bytes(get(&bytes, 57)),
-            bytes,
-        };
-        if batch.attributes & CODEC_MASK > ZSTD {
-            return Err(ErrorCode::CorruptMessage);
+        let decompressed = batch.sent.records(Limits::default()).map_err(|error| refusal(&error))?;
+        // As many records as offsets, ascending: none is missing. What follows the last one is an error.
+        if decompressed.iter().any(|record| record.is_err()) {
+            return Err(ErrorCode::InvalidRecord);
         }
         Ok(batch)
     }
 
+    /// Takes one whole batch that need not be what a producer sends: a marker, a compacted one.
+    pub(crate) fn read(bytes: Bytes) -> Result<Self, ErrorCode> {
+        let mut batches = Batches::new(bytes);
+        let mut sent = match batches.next() {
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => return Err(refusal(&error)),
+            None => return Err(ErrorCode::CorruptMessage),
+        };
+        if batches.next().is_some() || batches.partial().is_some() {
+            return Err(ErrorCode::InvalidRecord);
+        }
+        sent.verify().map_err(|error| refusal(&error))?;
+        let BatchHeader { base_offset, partition_leader_epoch, .. } = *sent.header();
+        Ok(Self { base_offset, leader_epoch: partition_leader_epoch, sent })
+    }
+
+    /// The header as it was sent: base offset and leader epoch are not the stored ones.
+    pub(crate) fn header(&self) -> &BatchHeader {
+        self.sent.header()
+    }
+
     pub(crate) fn is_control(&self) -> bool {
-        self.attributes & CONTROL != 0
+        self.sent.is_control()
     }
 
     pub(crate) fn is_transactional(&self) -> bool {
-        self.attributes & TRANSACTIONAL != 0
+        self.sent.is_transactional()
     }
 
-    pub(crate) fn is_zstd(&self) -> bool {
-        self.attributes & CODEC_MASK == ZSTD
+    pub(crate) fn compression(&self) -> Compression {
+        self.sent.compression()
+    }
+
+    pub(crate) fn marker(&self) -> Option<records::Marker> {
+        self.sent.marker()
     }
 
     /// Whether a producer numbered it (KIP-98).
     pub(crate) fn is_numbered(&self) -> bool {
-        self.producer_id >= 0
+        self.header().producer_id >= 0 && self.header().base_sequence >= 0
     }
 
     pub(crate) fn last_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.last_offset_delta)
+        self.base_offset + i64::from(self.header().last_offset_delta)
     }
 
     pub(crate) fn last_sequence(&self) -> i32 {
-        producer_sequence(self.base_sequence, self.last_offset_delta)
+        producer_sequence(self.header().base_sequence, self.header().last_offset_delta)
     }
 
     /// Bytes of the whole batch, header included.
     pub(crate) fn size(&self) -> usize {
-        self.bytes.len()
+        self.sent.bytes().len()
     }
 
     /// Appends the batch as a reader gets it.
     pub(crate) fn write(&self, out: &mut BytesMut) {
+        let sent = self.sent.bytes();
         out.put_i64(self.base_offset);
-        out.put_slice(&self.bytes[8..PREFIX]);
+        out.put_slice(&sent[LENGTH]);
         out.put_i32(self.leader_epoch);
-        out.put_slice(&self.bytes[16..]);
+        out.put_slice(&sent[AFTER_EPOCH..]);
     }
 
-    /// The batch as a reader gets it.
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.size());
-        self.write(&mut out);
-        out.freeze()
+    /// Its records at the offsets where they are stored. They were checked when they came.
+    pub(crate) fn records(&self) -> impl Iterator<Item = OwnedRecord> + use<> {
+        let moved = self.base_offset - self.header().base_offset;
+        let records = self.sent.records(Limits::default()).ok().map(records::Records::into_owned);
+        records.into_iter().flatten().filter_map(Result::ok).map(move |mut record| {
+            record.offset += moved;
+            record
+        })
+    }
+}
+
+fn refusal(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::UnsupportedFormat { .. } => ErrorCode::UnsupportedForMessageFormat,
+        BatchError::CodecMissing { .. } => ErrorCode::UnsupportedCompressionType,
+        _ => ErrorCode::CorruptMessage,
     }
 }
 

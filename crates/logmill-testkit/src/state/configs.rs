@@ -3,7 +3,13 @@
 
 use logmill_protocol::error::ErrorCode;
 
+use super::options::ClusterOptions;
 use super::topics::Refusal;
+
+/// The number that stands for a topic among the resources that have settings.
+pub(crate) const TOPIC_RESOURCE: i8 = 2;
+/// The number that stands for a broker among them.
+pub(crate) const BROKER_RESOURCE: i8 = 4;
 
 /// One setting a topic can have.
 #[derive(Debug)]
@@ -96,4 +102,16 @@ pub(crate) fn check_topic(name: &str, value: &str) -> Result<(), Refusal> {
         return Err((ErrorCode::InvalidConfig, text));
     }
     Ok(())
+}
+
+/// The settings of every broker.
+pub(crate) fn broker(options: &ClusterOptions) -> Vec<(&'static str, String, Kind)> {
+    let millis = |time: std::time::Duration| time.as_millis().to_string();
+    vec![
+        ("auto.create.topics.enable", options.auto_create_topics.to_string(), Kind::Bool),
+        ("group.initial.rebalance.delay.ms", millis(options.group_initial_rebalance_delay), Kind::Int),
+        ("group.min.session.timeout.ms", millis(options.group_min_session_timeout), Kind::Int),
+        ("num.partitions", options.default_partitions.to_string(), Kind::Int),
+        ("socket.request.max.bytes", options.frame_limit.to_string(), Kind::Int),
+    ]
 }

@@ -6,9 +6,11 @@ pub(crate) mod brokers;
 pub(crate) mod configs;
 pub(crate) mod groups;
 pub(crate) mod log;
+pub(crate) mod options;
 pub(crate) mod producers;
 pub(crate) mod random;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 pub(crate) mod wakes;
 
 use std::collections::BTreeMap;
@@ -22,11 +24,11 @@ use tokio::time::Instant;
 
 use brokers::Brokers;
 use groups::Group;
+use options::ClusterOptions;
 use random::Random;
 use topics::{PartitionState, Topics};
+use transactions::Transactions;
 use wakes::{Wakes, Watch};
-
-use crate::cluster::ClusterOptions;
 
 /// Everything that a cluster knows.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub(crate) struct State {
     pub(crate) brokers: Brokers,
     pub(crate) topics: Topics,
     pub(crate) groups: BTreeMap<Str, Group>,
+    pub(crate) transactions: Transactions,
     pub(crate) wakes: Wakes,
     /// The versions that the brokers admit to, if they play an older Kafka.
     pub(crate) version_limits: Option<BTreeMap<ApiKey, RangeInclusive<i16>>>,
@@ -59,6 +62,7 @@ impl State {
             options,
             topics: Topics::default(),
             groups: BTreeMap::new(),
+            transactions: Transactions::default(),
             wakes: Wakes::default(),
             version_limits: None,
             next_producer_id: 1000,

@@ -24,8 +24,6 @@ pub(crate) struct Producer {
     pub(crate) batches: VecDeque<Remembered>,
     /// First offset of the transaction that is open in this partition.
     pub(crate) open_from: Option<i64>,
-    /// The coordinator's epoch in the last marker, −1 before one.
-    pub(crate) coordinator_epoch: i32,
 }
 
 /// What to do with a batch.
@@ -41,26 +39,25 @@ pub(crate) enum Verdict {
 pub(crate) struct Producers(BTreeMap<i64, Producer>);
 
 impl Producers {
-    pub(crate) fn get(&self, id: i64) -> Option<&Producer> {
-        self.0.get(&id)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &Producer)> {
-        self.0.iter().map(|(&id, producer)| (id, producer))
+    /// Whether the batch is the last that its producer is known to have written.
+    pub(crate) fn is_last(&self, batch: &Batch) -> bool {
+        let last = self.0.get(&batch.header().producer_id).and_then(|producer| producer.batches.back());
+        last.is_some_and(|last| last.last_offset == batch.last_offset())
     }
 
     /// Checks a batch against what its producer sent before. An unknown producer may start anywhere,
     /// as in Kafka: its state may have been deleted with the log.
     pub(crate) fn check(&self, batch: &Batch) -> Result<Verdict, ErrorCode> {
-        let Some(producer) = self.0.get(&batch.producer_id) else { return Ok(Verdict::Append) };
-        if batch.producer_epoch < producer.epoch {
+        let header = batch.header();
+        let Some(producer) = self.0.get(&header.producer_id) else { return Ok(Verdict::Append) };
+        if header.producer_epoch < producer.epoch {
             return Err(ErrorCode::InvalidProducerEpoch);
         }
-        if batch.producer_epoch > producer.epoch {
-            let starts = batch.base_sequence == 0;
+        if header.producer_epoch > producer.epoch {
+            let starts = header.base_sequence == 0;
             return if starts { Ok(Verdict::Append) } else { Err(ErrorCode::OutOfOrderSequenceNumber) };
         }
-        let (first, last) = (batch.base_sequence, batch.last_sequence());
+        let (first, last) = (header.base_sequence, batch.last_sequence());
         let same = |r: &&Remembered| (r.first_sequence, r.last_sequence) == (first, last);
         if let Some(stored) = producer.batches.iter().find(same) {
             return Ok(Verdict::Stored(*stored));
@@ -75,12 +72,12 @@ impl Producers {
 
     /// Remembers a batch that was stored.
     pub(crate) fn stored(&mut self, batch: &Batch) {
-        let producer = self.entry(batch.producer_id, batch.producer_epoch);
+        let producer = self.entry(batch.header().producer_id, batch.header().producer_epoch);
         if producer.batches.len() == REMEMBERED {
             producer.batches.pop_front();
         }
         producer.batches.push_back(Remembered {
-            first_sequence: batch.base_sequence,
+            first_sequence: batch.header().base_sequence,
             last_sequence: batch.last_sequence(),
             first_offset: batch.base_offset,
             last_offset: batch.last_offset(),
@@ -91,10 +88,13 @@ impl Producers {
     }
 
     /// Remembers a transaction's marker. Gives the first offset of what it ends, if it had written.
-    pub(crate) fn ended(&mut self, id: i64, epoch: i16, coordinator_epoch: i32) -> Option<i64> {
-        let producer = self.entry(id, epoch);
-        producer.coordinator_epoch = coordinator_epoch;
-        producer.open_from.take()
+    pub(crate) fn ended(&mut self, id: i64, epoch: i16) -> Option<i64> {
+        self.entry(id, epoch).open_from.take()
+    }
+
+    /// The first offset of the producer's open transaction.
+    pub(crate) fn open_from(&self, id: i64) -> Option<i64> {
+        self.0.get(&id)?.open_from
     }
 
     /// The first offset of any open transaction.
@@ -103,7 +103,7 @@ impl Producers {
     }
 
     fn entry(&mut self, id: i64, epoch: i16) -> &mut Producer {
-        let fresh = || Producer { epoch, batches: VecDeque::new(), open_from: None, coordinator_epoch: -1 };
+        let fresh = || Producer { epoch, batches: VecDeque::new(), open_from: None };
         let producer = self.0.entry(id).or_insert_with(fresh);
         if producer.epoch != epoch {
             *producer = Producer { open_from: producer.open_from, ..fresh() };

@@ -1,11 +1,14 @@
 //! One partition's log: batches in offset order, and what readers ask about them.
 
+mod clean;
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use logmill_protocol::records::{BatchHeader, ControlBatch, MarkerKind};
 
-use super::batch::Batch;
-use super::producers::Producers;
+use crate::state::batch::Batch;
+use crate::state::producers::Producers;
 
 /// A transaction that was rolled back: a reader of committed records drops its producer's batches
 /// between the two offsets.
@@ -16,6 +19,17 @@ pub(crate) struct Aborted {
     /// The marker's offset.
     pub(crate) last_offset: i64,
 }
+
+/// How a producer's transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) commit: bool,
+}
+
+/// The transaction coordinator's epoch in markers: one coordinator lives as long as the cluster.
+const COORDINATOR_EPOCH: i32 = 0;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
@@ -53,7 +67,9 @@ impl Log {
         self.producers.first_open().map_or(self.end, |open| open.max(self.start))
     }
 
+    /// A leader begins its time. Times in which nothing was stored leave no trace, as in Kafka.
     pub(crate) fn begin_epoch(&mut self, epoch: i32) {
+        self.epochs.retain(|&(_, start)| start < self.end);
         self.epochs.push((epoch, self.end));
     }
 
@@ -65,9 +81,7 @@ impl Log {
     pub(crate) fn append(&mut self, mut batch: Batch) -> i64 {
         batch.base_offset = self.end;
         batch.leader_epoch = self.epoch();
-        if batch.is_numbered() && !batch.is_control() {
-            self.producers.stored(&batch);
-        }
+        self.note(&batch);
         let base = self.end;
         self.end = batch.last_offset() + 1;
         self.bytes += batch.size();
@@ -75,9 +89,36 @@ impl Log {
         base
     }
 
-    /// Notes that a transaction was rolled back by the marker at `last_offset`.
-    pub(crate) fn abort(&mut self, aborted: Aborted) {
-        self.aborted.push(aborted);
+    /// Ends a producer's transaction here: writes the marker that says how. Gives its size in bytes.
+    pub(crate) fn end_transaction(&mut self, ending: &Ending, timestamp: i64) -> usize {
+        let marker = ControlBatch {
+            offset: self.end,
+            leader_epoch: self.epoch(),
+            timestamp,
+            producer_id: ending.producer_id,
+            producer_epoch: ending.producer_epoch,
+            coordinator_epoch: COORDINATOR_EPOCH,
+            commit: ending.commit,
+        };
+        // What was just encoded can be read.
+        Batch::read(marker.encode()).map_or(0, |batch| {
+            let size = batch.size();
+            self.append(batch);
+            size
+        })
+    }
+
+    /// Takes over what a batch says of its producer.
+    fn note(&mut self, batch: &Batch) {
+        if batch.is_numbered() {
+            self.producers.stored(batch);
+        }
+        let Some(marker) = batch.marker() else { return };
+        let BatchHeader { producer_id, producer_epoch, .. } = *batch.header();
+        let open = self.producers.ended(producer_id, producer_epoch);
+        if let Some(first_offset) = open.filter(|_| marker.kind == MarkerKind::Abort) {
+            self.aborted.push(Aborted { producer_id, first_offset, last_offset: batch.last_offset() });
+        }
     }
 
     /// Where the first batch stands that has a record at or after `offset`.
@@ -127,61 +168,41 @@ impl Log {
         self.aborted.iter().filter(touches).copied().collect()
     }
 
-    /// Offset and timestamp of the first record of the batches whose timestamp is greatest.
+    /// Offset and timestamp of the first record with the greatest timestamp.
     pub(crate) fn greatest_timestamp(&self) -> Option<(i64, i64)> {
-        let greatest = self
-            .batches
-            .iter()
-            .filter(|batch| !batch.is_control())
-            .reduce(|best, batch| if batch.max_timestamp > best.max_timestamp { batch } else { best })?;
-        Some((greatest.base_offset, greatest.max_timestamp))
+        let greatest = self.data().map(|batch| batch.header().max_timestamp).max()?;
+        self.first_from(greatest)
     }
 
     /// Offset and timestamp of the first record at or after a time.
     pub(crate) fn first_from(&self, time: i64) -> Option<(i64, i64)> {
-        let batch = self.batches.iter().find(|batch| batch.max_timestamp >= time)?;
-        Some((batch.base_offset.max(self.start), batch.base_timestamp))
+        let candidates = self.data().filter(|batch| batch.header().max_timestamp >= time);
+        let records = candidates.flat_map(Batch::records);
+        let mut found = records.filter(|record| record.offset >= self.start && record.timestamp >= time);
+        found.next().map(|record| (record.offset, record.timestamp))
+    }
+
+    fn data(&self) -> impl Iterator<Item = &Batch> {
+        self.batches.iter().filter(|batch| !batch.is_control())
     }
 
     /// The last epoch at or below `epoch` that the log has, and the offset where it ended (KIP-101,
-    /// KIP-279). `None` if the log has no such epoch.
+    /// KIP-279). An epoch before all that are left ends where those begin. `None` for one that is still
+    /// to come.
     pub(crate) fn epoch_end(&self, epoch: i32) -> Option<(i32, i64)> {
         let after = self.epochs.partition_point(|&(e, _)| e <= epoch);
-        let found = self.epochs[..after].last()?.0;
-        let end = self.epochs.get(after).map_or(self.end, |&(_, start)| start);
-        Some((found, end))
+        let (before, after) = self.epochs.split_at(after);
+        match (before.last(), after.first()) {
+            (Some(&(found, _)), Some(&(_, end))) => Some((found, end)),
+            (Some(&(found, _)), None) => (found == epoch).then_some((found, self.end)),
+            (None, Some(&(_, end))) => Some((epoch, end)),
+            (None, None) => None,
+        }
     }
 
     /// The leader epoch under which the record at `offset` was stored.
     pub(crate) fn epoch_at(&self, offset: i64) -> i32 {
         let after = self.epochs.partition_point(|&(_, start)| start <= offset);
         self.epochs[..after].last().map_or(-1, |&(epoch, _)| epoch)
-    }
-
-    /// Moves the first readable offset up to `offset`, and drops batches that lie wholly below it.
-    /// Gives the bytes freed.
-    pub(crate) fn delete_below(&mut self, offset: i64) -> usize {
-        self.start = self.start.max(offset.min(self.end));
-        let mut freed = 0;
-        while self.batches.front().is_some_and(|batch| batch.last_offset() < self.start) {
-            freed += self.batches.pop_front().map_or(0, |batch| batch.size());
-        }
-        self.bytes -= freed;
-        self.aborted.retain(|aborted| aborted.last_offset >= self.start);
-        freed
-    }
-
-    /// Drops whole batches from the front until no more than `most` bytes are left, but never the
-    /// last batch. Gives the bytes freed.
-    pub(crate) fn shrink_to(&mut self, most: usize) -> usize {
-        let (mut left, mut keep_from) = (self.bytes, None);
-        for (batch, next) in self.batches.iter().zip(self.batches.iter().skip(1)) {
-            if left <= most {
-                break;
-            }
-            left -= batch.size();
-            keep_from = Some(next.base_offset);
-        }
-        keep_from.map_or(0, |offset| self.delete_below(offset))
     }
 }

@@ -1,0 +1,8 @@
+//! The `logmill` command as its users run it: the built program, against `logmill broker`.
+#![allow(clippy::unwrap_used)]
+
+mod errors;
+mod harness;
+mod java;
+mod kcat;
+mod topic;
