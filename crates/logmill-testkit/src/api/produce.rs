@@ -18,6 +18,7 @@ use logmill_protocol::records::Compression;
 use super::{Answer, Call, Serve};
 use crate::state::batch::Batch;
 use crate::state::configs;
+use crate::state::log::Log;
 use crate::state::producers::Verdict;
 
 /// The first version in which a client may send zstd (KIP-110).
@@ -100,62 +101,55 @@ fn append(
     acks: i16,
 ) -> Result<PartitionProduceResponse, ErrorCode> {
     call.faults.partition(ApiKey::Produce, call.origin.broker, topic, index)?;
+    let version = call.version;
     let state = &mut *call.state;
     let Some(settings) = state.topics.get(topic) else { return Err(ErrorCode::UnknownTopicOrPartition) };
     let largest = settings.number(configs::MAX_MESSAGE_BYTES, configs::DEFAULT_MAX_MESSAGE_BYTES);
     let in_sync = settings.number(configs::MIN_INSYNC_REPLICAS, 1);
-    let retained = usize::try_from(settings.number(configs::RETENTION_BYTES, -1));
+    let retained = usize::try_from(settings.number(configs::RETENTION_BYTES, -1)).ok();
     let room = state.options.memory_limit.saturating_sub(state.stored_bytes);
     let live = state.brokers.live();
     let id = batch.as_ref().map_or(-1, |batch| batch.header().producer_id);
     let in_transaction = state.transactions.is_open_in(id, topic, index);
-    let partition = state.led_by(call.origin.broker, topic, index, -1)?;
 
+    let partition = state.led_by(call.origin.broker, topic, index, -1)?;
     let replicas = partition.replicas.iter().filter(|id| live.contains(id)).count();
     if acks == -1 && (replicas as i64) < in_sync {
         return Err(ErrorCode::NotEnoughReplicas);
     }
     let batch = batch?;
-    if batch.compression() == Compression::Zstd && call.version < ZSTD_FROM {
+    if batch.compression() == Compression::Zstd && version < ZSTD_FROM {
         return Err(ErrorCode::UnsupportedCompressionType);
     }
     if batch.size() as i64 > largest {
         return Err(ErrorCode::MessageTooLarge);
     }
+    let log = &mut partition.log;
+    let stored = |base_offset, log: &Log| PartitionProduceResponse {
+        index,
+        base_offset,
+        log_start_offset: log.start(),
+        ..Default::default()
+    };
+    if batch.is_numbered()
+        && let Verdict::Stored(before) = log.producers.check(&batch)?
+    {
+        return Ok(stored(before.first_offset, log));
+    }
     if batch.is_transactional() && !in_transaction {
         return Err(ErrorCode::InvalidTxnState);
     }
-    let log = &mut partition.log;
-    let mut base_offset = None;
-    if batch.is_numbered()
-        && let Verdict::Stored(stored) = log.producers.check(&batch)?
-    {
-        base_offset = Some(stored.first_offset);
+    let size = batch.size();
+    if size > room {
+        tracing::warn!(topic, index, "a record batch is refused: the cluster's memory_limit is reached");
+        return Err(ErrorCode::KafkaStorageError);
     }
-    let (mut added, mut freed) = (0, 0);
-    let base_offset = match base_offset {
-        Some(stored) => stored,
-        None if batch.size() > room => {
-            tracing::warn!(
-                topic,
-                index,
-                "the embedded cluster's memory_limit is reached: record batch refused"
-            );
-            return Err(ErrorCode::KafkaStorageError);
-        }
-        None => {
-            added = batch.size();
-            let base = log.append(batch);
-            freed = retained.map_or(0, |most| log.shrink_to(most));
-            base
-        }
-    };
-    let log_start_offset = log.start();
-    state.stored_bytes = state.stored_bytes + added - freed;
-    if added > 0 {
-        state.wake_partition(topic, index);
-    }
-    Ok(PartitionProduceResponse { index, base_offset, log_start_offset, ..Default::default() })
+    let base_offset = log.append(batch);
+    let freed = retained.map_or(0, |most| log.shrink_to(most));
+    let response = stored(base_offset, log);
+    state.stored_bytes = state.stored_bytes + size - freed;
+    state.wake_partition(topic, index);
+    Ok(response)
 }
 
 fn refused(index: i32, code: ErrorCode) -> PartitionProduceResponse {
