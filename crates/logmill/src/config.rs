@@ -45,18 +45,30 @@ macro_rules! properties {
 }
 
 properties! {
+    "acks" = "all", Kind::OneOf(&["all", "-1", "0", "1"]), "how many replicas must have a record before it counts as sent: all that are in sync, the leader, or none";
+    "batch.size" = "65536", Kind::Number(1, INT), "the most bytes of one record batch before it is compressed; a larger record gets a batch of its own";
     "bootstrap.servers" = "", Kind::Text, "brokers to start from: host:port, separated by commas";
+    "buffer.memory" = "33554432", Kind::Number(1_024, INT), "how many bytes of records a producer holds; when they are there, sending waits";
     "client.dns.lookup" = "use_all_dns_ips", Kind::OneOf(&["use_all_dns_ips"]), "every address that a name resolves to is tried";
     "client.id" = "logmill", Kind::Text, "the name that brokers show in logs, quotas and group descriptions";
+    "compression.gzip.level" = "-1", Kind::Number(-1, 9), "gzip's effort, from 1 to 9; -1 for its default";
+    "compression.type" = "none", Kind::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]), "how a producer compresses record batches";
+    "compression.zstd.level" = "3", Kind::Number(-131_072, 22), "zstd's effort, up to 22";
     "connections.max.idle.ms" = "540000", Kind::Number(1_000, 24 * HOUR), "an unused connection is closed after this time; keep it below the brokers' own limit (10 minutes)";
     "default.api.timeout.ms" = "60000", Kind::Number(1, 24 * HOUR), "for how long an operation is retried before it fails";
+    "delivery.timeout.ms" = "120000", Kind::Number(1, 24 * HOUR), "by when a record is sent or has failed, waiting and retries included";
+    "enable.idempotence" = "true", Kind::OneOf(&["true", "false"]), "whether retries store no record twice and keep the order; off with acks other than all";
     "fetch.max.bytes" = "52428800", Kind::Number(1_024, INT), "the most bytes of one fetch, and the largest record batch that is accepted";
     "fetch.max.wait.ms" = "500", Kind::Number(0, HOUR), "for how long a broker may hold a fetch back until fetch.min.bytes are there";
     "fetch.min.bytes" = "1", Kind::Number(1, INT), "how many bytes a broker collects before it answers a fetch";
     "group.instance.id" = "", Kind::Text, "a fixed member name: a restart within session.timeout.ms causes no rebalance (KIP-345)";
     "heartbeat.interval.ms" = "3000", Kind::Number(10, HOUR), "how often a member of a consumer group shows that it is alive; at most a third of session.timeout.ms";
     "isolation.level" = "read_committed", Kind::OneOf(&["read_committed", "read_uncommitted"]), "whether records of aborted and open transactions are hidden";
+    "linger.ms" = "5", Kind::Number(0, HOUR), "for how long a record waits for others to share its batch";
+    "max.block.ms" = "60000", Kind::Number(0, 24 * HOUR), "for how long sending waits for room in buffer.memory, or for a topic to be found";
+    "max.in.flight.requests.per.connection" = "5", Kind::Number(1, 64), "how many produce requests a broker may have unanswered; above 5, idempotence is off";
     "max.partition.fetch.bytes" = "1048576", Kind::Number(1_024, INT), "how many bytes of one partition a fetch asks for";
+    "max.request.size" = "1048576", Kind::Number(1_024, INT), "the most bytes of one produce request, and of one record";
     "metadata.max.age.ms" = "300000", Kind::Number(100, 24 * HOUR), "how often topics and leaders are looked up again although nothing failed";
     "rebalance.timeout.ms" = "300000", Kind::Number(10, HOUR), "how long a member of a consumer group may take to let go of partitions in a rebalance";
     "receive.message.max.bytes" = "104857600", Kind::Number(1_024, INT), "the largest response accepted from a broker";

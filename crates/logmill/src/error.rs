@@ -258,6 +258,25 @@ pub enum Error {
         /// Kafka's error.
         code: ErrorCode,
     },
+    /// The record is larger than a produce request may be.
+    #[error(
+        "the record takes {size} bytes, max.request.size allows {limit}: raise it (and max.message.bytes of the topic), or send less"
+    )]
+    RecordTooLarge {
+        /// The bytes of a batch that holds nothing else.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A value cannot be written as JSON.
+    #[error("the value cannot be written as JSON: {reason}")]
+    Json {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A record was not sent, or may not have been.
+    #[error(transparent)]
+    Produce(#[from] crate::client::producer::ProduceError),
     /// The client, connection or membership was closed by its owner.
     #[error("{what} is closed")]
     Closed {
@@ -282,6 +301,7 @@ impl Error {
             | Self::NothingYet { .. }
             | Self::NoLeader { .. } => true,
             Self::NoBroker { last, .. } | Self::GaveUp { last, .. } => last.is_retriable(),
+            Self::Produce(error) => error.reason().is_retriable(),
             Self::Refused { code, .. } => code.is_retriable(),
             _ => false,
         }
@@ -290,7 +310,11 @@ impl Error {
     /// Whether the broker may have acted on the request although no answer came.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
-        matches!(self, Self::Disconnected { .. } | Self::Timeout { .. } | Self::Garbage { .. })
+        match self {
+            Self::Disconnected { .. } | Self::Timeout { .. } | Self::Garbage { .. } => true,
+            Self::Produce(error) => error.is_possibly_persisted(),
+            _ => false,
+        }
     }
 
     /// What Kafka answered, if it answered with an error.
@@ -300,6 +324,7 @@ impl Error {
             Self::Refused { code, .. } | Self::NotOwner { code, .. } => Some(*code),
             Self::UnknownTopic { .. } => Some(ErrorCode::UnknownTopicOrPartition),
             Self::NoBroker { last, .. } | Self::GaveUp { last, .. } => last.code(),
+            Self::Produce(error) => error.reason().code(),
             _ => None,
         }
     }
@@ -315,6 +340,7 @@ impl Error {
             Self::NotSent { api, .. } | Self::Disconnected { api, .. } | Self::Garbage { api, .. } => *api,
             Self::NotOwner { .. } => Some(ApiKey::OffsetCommit),
             Self::NoBroker { last, .. } | Self::GaveUp { last, .. } => last.api(),
+            Self::Produce(error) => error.reason().api(),
             _ => None,
         }
     }
@@ -365,6 +391,7 @@ fn advice(code: ErrorCode) -> &'static str {
             "; the broker allows group.min.session.timeout.ms to group.max.session.timeout.ms"
         }
         ErrorCode::GroupMaxSizeReached => "; raise group.max.size on the brokers, or run fewer members",
+        ErrorCode::MessageTooLarge => "; lower batch.size below the topic's max.message.bytes, or raise that",
         ErrorCode::OffsetMetadataTooLarge => "; raise offset.metadata.max.bytes on the brokers",
         _ => "",
     }

@@ -5,6 +5,7 @@ pub mod config;
 mod error;
 pub mod store;
 
+pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};
 pub use error::{Error, Result};
 pub use logmill_protocol::error::ErrorCode;
 pub use logmill_protocol::ids::{Offset, Partition};

@@ -77,6 +77,25 @@ fn length(bytes: Option<&[u8]>) -> u64 {
     bytes.map_or(1, |bytes| (bytes.len() as u64) << 1)
 }
 
+#[inline]
+fn sizes<'a, H>(record: &NewRecord<'a, H>, timestamp_delta: i64, offset_delta: u32) -> Sizes
+where
+    H: Iterator<Item = Header<'a>> + Clone,
+{
+    let mut body = 1
+        + varint::size(zigzag64(timestamp_delta)) as u64
+        + varint::size(u64::from(offset_delta) << 1) as u64
+        + optional_size(record.key)
+        + optional_size(record.value);
+    let mut headers = 0;
+    for header in record.headers.clone() {
+        body += length_size(header.key.len()) + optional_size(header.value);
+        headers += 1;
+    }
+    body += varint::size(u64::from(headers) << 1) as u64;
+    Sizes { body, headers }
+}
+
 impl BatchBuilder {
     /// An empty batch in `buffer`, whose contents are dropped and whose capacity is used.
     #[must_use]
@@ -104,6 +123,15 @@ impl BatchBuilder {
         self.records
     }
 
+    /// The size of a batch that holds this record and nothing else, uncompressed.
+    pub fn size_alone<'a, H>(record: &NewRecord<'a, H>) -> u64
+    where
+        H: Iterator<Item = Header<'a>> + Clone,
+    {
+        let body = sizes(record, 0, 0).body;
+        (layout::HEADER + varint::size(body << 1)) as u64 + body
+    }
+
     /// How many bytes the record would add.
     pub fn size_of<'a, H>(&self, record: &NewRecord<'a, H>) -> u64
     where
@@ -113,22 +141,12 @@ impl BatchBuilder {
         varint::size(body << 1) as u64 + body
     }
 
+    #[inline]
     fn sizes<'a, H>(&self, record: &NewRecord<'a, H>) -> Sizes
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
-        let mut body = 1
-            + varint::size(zigzag64(self.timestamp_delta(record.timestamp))) as u64
-            + varint::size(u64::from(self.next) << 1) as u64
-            + optional_size(record.key)
-            + optional_size(record.value);
-        let mut headers = 0;
-        for header in record.headers.clone() {
-            body += length_size(header.key.len()) + optional_size(header.value);
-            headers += 1;
-        }
-        body += varint::size(u64::from(headers) << 1) as u64;
-        Sizes { body, headers }
+        sizes(record, self.timestamp_delta(record.timestamp), self.next)
     }
 
     #[inline]

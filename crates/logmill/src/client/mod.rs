@@ -9,6 +9,7 @@ mod cluster;
 pub mod connection;
 pub mod fetch;
 pub mod membership;
+pub mod producer;
 pub mod transport;
 
 pub use cluster::{BrokerId, Client, ClientBuilder, Leader, PartitionInfo, Purpose, Target, TopicInfo};
