@@ -176,7 +176,7 @@ fn board(
         let route = &mut routes[slot];
         let next = route.track.next(options.in_flight).map(|batch| batch.closed.len());
         let unnamed = options.idempotent && route.track.wants_identity();
-        let leader = route.leader.clone().filter(|leader| leader.broker == id);
+        let leader = route.leader.filter(|leader| leader.broker == id);
         let (Some(leader), Some(length), None, false) = (leader, next, route.not_before, unnamed) else {
             route.listed = false;
             astray.push(slot);
