@@ -7,7 +7,7 @@ use logmill_protocol::ids::Partition;
 use logmill_testkit::{Api, Fault};
 use tokio::time::Instant;
 
-use crate::support::{cluster, connect, put};
+use crate::support::{builder, cluster, connect, put};
 
 #[tokio::test(start_paused = true)]
 async fn leaders_are_found_once_and_asked_for_again_only_after_a_failure() {
@@ -148,4 +148,28 @@ async fn the_background_task_ends_with_the_client() {
     drop(client);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_made_again_under_its_name_has_another_id() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = connect(&cluster).await;
+    let old = client.topic("t").await.unwrap().id;
+    client.admin().delete_topic("t").await.unwrap();
+    cluster.create_topic("t", 2);
+    let new = client.topic("t").await.unwrap();
+    assert!(new.id != old && new.partitions.len() == 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_partitions_are_noticed_without_a_failure() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = builder(&cluster).set("metadata.max.age.ms", "5000").connect().await.unwrap();
+    client.topic("t").await.unwrap();
+    let mut changes = client.changes();
+    client.admin().create_partitions("t", 4).await.unwrap();
+    changes.changed().await.unwrap();
+    assert_eq!(client.topic("t").await.unwrap().partitions.len(), 4);
 }

@@ -326,3 +326,18 @@ async fn a_watch_tells_of_growth_at_once_and_asks_little_when_idle() {
     put(&connect(&cluster).await, &partition, &["c"]).await;
     assert_eq!(watch.next().await.unwrap().end, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_made_again_is_not_read_for_the_old_one() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = connect(&cluster).await;
+    let partition = Partition::new("t", 0);
+    fill(&client, &partition, 1).await;
+    let id = cluster.topic_id("t");
+    client.admin().delete_topic("t").await.unwrap();
+    cluster.create_topic("t", 1);
+    let mut reader = client.fetch_range(partition, id, 0..10, &FetchOptions::default());
+    let error = reader.next().await.unwrap_err();
+    assert!(matches!(error, Error::Recreated { .. }), "{error:?}");
+}

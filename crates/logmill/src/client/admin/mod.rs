@@ -1,8 +1,12 @@
 //! Asking the cluster about topics, offsets and consumer groups, and changing them.
 
+mod commits;
+mod groups;
 mod offsets;
 mod topics;
 
+pub use commits::Committed;
+pub use groups::{DescribedGroup, DescribedMember, ListedGroup};
 pub use offsets::{ListedOffset, OffsetAt};
 pub use topics::NewTopic;
 

@@ -8,11 +8,17 @@ use logmill_protocol::messages::ApiKey;
 use logmill_protocol::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use logmill_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use logmill_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use logmill_protocol::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResponse,
+};
 use logmill_protocol::wire::Str;
 
 use super::Admin;
 use crate::client::cluster::{Ask, Target, TopicInfo, describe_topic};
 use crate::error::{Error, Result};
+
+/// The number of topics among the kinds of things that have settings.
+const RESOURCE_TOPIC: i8 = 2;
 
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +193,29 @@ impl Admin {
             outcome(ApiKey::CreatePartitions, name, widened.error_code, widened.error_message.as_ref())?;
         }
         Ok(())
+    }
+
+    /// A topic's settings in force, by their names, as `cleanup.policy` and `retention.ms`. Secrets are
+    /// left out.
+    ///
+    /// # Errors
+    /// It does not exist, or may not be described.
+    pub async fn topic_settings(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: RESOURCE_TOPIC,
+                resource_name: Str::from(name),
+                configuration_keys: None,
+            }],
+            ..Default::default()
+        };
+        let ask = Ask::new(Target::Any, name);
+        let judge = |r: &DescribeConfigsResponse| {
+            r.results.first().map_or(ErrorCode::None, |result| result.error_code.into())
+        };
+        let answer = self.client.ask(ask, |_| request.clone(), judge).await?;
+        let settings = answer.response.results.into_iter().flat_map(|result| result.configs);
+        Ok(settings.filter_map(|it| Some((it.name.to_string(), it.value?.to_string()))).collect())
     }
 
     /// Describes topics, asking the cluster now; all of them if none is named. A name that the cluster

@@ -12,7 +12,7 @@
 mod assignor;
 mod commit;
 mod driver;
-mod protocol;
+pub(super) mod protocol;
 mod round;
 
 use std::time::Duration;

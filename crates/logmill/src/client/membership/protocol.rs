@@ -81,7 +81,7 @@ pub(super) fn encode_assignment(partitions: &BTreeSet<Partition>) -> Result<Byte
 }
 
 /// What the leader gave to this member. An empty block is an empty assignment.
-pub(super) fn decode_assignment(bytes: Bytes) -> Result<BTreeSet<Partition>, DecodeError> {
+pub(in crate::client) fn decode_assignment(bytes: Bytes) -> Result<BTreeSet<Partition>, DecodeError> {
     if bytes.is_empty() {
         return Ok(BTreeSet::new());
     }
