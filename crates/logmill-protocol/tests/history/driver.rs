@@ -66,7 +66,8 @@ impl Driver {
             Step::Rebuild { partition, generation, lower, cut } => {
                 let known = self.known(partition);
                 let generation = Generation(known.generation.0 + u64::from(generation));
-                let planned = known.planned(0);
+                // A rewind may also lower the plan, so that organisers of before are ahead of it.
+                let planned = known.planned(u8::from(cut % 4 == 0));
                 let watermark = (planned - Offset::from(lower)).max(known.base.min(planned));
                 let (done, units) = tiles(watermark, planned, cut);
                 Call::Rebuild(Rebuild {
@@ -91,7 +92,8 @@ impl Driver {
             }
             Step::Plan { partition, ref sizes, behind, max_units, stale } => {
                 let known = self.known(partition);
-                let from = known.planned(behind);
+                let ahead = if behind == super::AHEAD { 5 } else { 0 };
+                let from = known.planned(behind % super::AHEAD) + ahead;
                 let ends = sizes.iter().scan(from, |at, &size| {
                     *at += Offset::from(size);
                     Some(*at)

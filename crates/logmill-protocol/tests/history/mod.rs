@@ -69,6 +69,9 @@ pub enum Spoil {
     Partition,
 }
 
+/// The `behind` of a plan that begins above where the plan is.
+pub const AHEAD: u8 = 3;
+
 /// What to do next, in terms that make sense after any history.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -86,7 +89,7 @@ pub enum Step {
         by: u8,
         stale: bool,
     },
-    /// `behind` plans from where the plan was some plans ago.
+    /// `behind` plans from where the plan was some plans ago, or from above it.
     Plan {
         partition: u8,
         sizes: Vec<u8>,
@@ -165,7 +168,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         5 => (
             0..4u8,
             prop::collection::vec(1..12u8, 1..8),
-            prop_oneof![5 => Just(0u8), 1 => 1..3u8],
+            prop_oneof![9 => Just(0u8), 1 => 1..3u8, 1 => Just(AHEAD)],
             prop_oneof![5 => Just(200u8), 1 => 0..20u8],
             prop::bool::weighted(0.1),
         )

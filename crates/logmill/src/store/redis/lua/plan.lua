@@ -12,8 +12,8 @@ tick()
 if not part then
   return refusal
 end
-if part.planned ~= tonumber(ARGV[5]) then
-  return { 'MOVED', int(part.planned) }
+if part.planned ~= ARGV[5] then
+  return { 'MOVED', part.planned }
 end
 local units = redis.call('HLEN', UNITS .. partition)
 local room = tonumber(ARGV[6]) - units
@@ -22,13 +22,13 @@ if room <= 0 then
 end
 redis.call('ZCARD', READY)
 
-local lines, ready = {}, {}
+local lines, ready, visible = {}, {}, int(now)
 local added = math.min(room, #ARGV - 6)
 for index = 7, 6 + added do
-  local start, finish = part.planned, tonumber(ARGV[index])
-  lines[#lines + 1] = int(start)
+  local start, finish = part.planned, ARGV[index]
+  lines[#lines + 1] = start
   lines[#lines + 1] = fresh_line(start, finish, '0')
-  ready[#ready + 1] = int(now)
+  ready[#ready + 1] = visible
   ready[#ready + 1] = member_of(partition, start)
   part.planned = finish
 end
@@ -36,4 +36,4 @@ redis.call('HSET', UNITS .. partition, unpack(lines))
 redis.call('ZADD', READY, unpack(ready))
 write_part(partition, part)
 wake()
-return { 'OK', int(part.planned), int(added) }
+return { 'OK', part.planned, int(added) }

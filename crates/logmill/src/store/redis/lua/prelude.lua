@@ -6,8 +6,9 @@
 -- ARGV[1]  the time in milliseconds, for tests; empty for the server's
 --
 -- Rules for every script: what can be refused is refused before the first write but tick()'s, and
--- each collection is read before any is written, so that a key of a wrong type stops it there. Every
--- number is written by int(), since Lua's own form keeps only 14 digits.
+-- each collection is read before any is written, so that a key of a wrong type stops it there. What
+-- is read stays text unless it is counted with, and a number that was is written by int(): Lua's own
+-- form keeps only 14 digits, and %d only 32 bits on some servers.
 
 local function int(number)
   return string.format('%.0f', number)
@@ -38,10 +39,12 @@ end
 
 -- Moves the clock on. The first write of every script that writes.
 local function tick()
-  redis.call('HSET', META, 'schema', SCHEMA, 'now', int(now), 'seen', int(server))
+  if now ~= tonumber(meta[2] or -1) or server ~= tonumber(meta[3] or -1) then
+    redis.call('HSET', META, 'schema', SCHEMA, 'now', int(now), 'seen', int(server))
+  end
 end
 
--- A partition's line in PARTS, or nil. Generation and boot stay text: they are compared, not counted.
+-- A partition's line in PARTS, or nil.
 local function part_of(partition)
   local line = redis.call('HGET', PARTS, partition)
   if not line then
@@ -51,19 +54,12 @@ local function part_of(partition)
   if not generation then
     corrupt(PARTS)
   end
-  return {
-    generation = generation,
-    boot = boot,
-    epoch = epoch,
-    watermark = tonumber(watermark),
-    planned = tonumber(planned),
-  }
+  return { generation = generation, boot = boot, epoch = epoch, watermark = watermark, planned = planned }
 end
 
 local function write_part(partition, part)
-  local line = table.concat(
-    { part.generation, part.boot, part.epoch, int(part.watermark), int(part.planned) }, ' ')
-  redis.call('HSET', PARTS, partition, line)
+  redis.call('HSET', PARTS, partition, part.generation .. ' ' .. part.boot .. ' ' .. part.epoch
+    .. ' ' .. part.watermark .. ' ' .. part.planned)
 end
 
 -- The partition in the incarnation asked for, or nil and the refusal.
@@ -85,7 +81,7 @@ end
 
 -- A unit's value in UNITS<partition>, under its start. Nonce 0 and no node: not taken.
 local function unit_line(finish, position, attempt, nonce, taken, node)
-  return table.concat({ int(finish), int(position), attempt, nonce, taken, node }, ' ')
+  return finish .. ' ' .. position .. ' ' .. attempt .. ' ' .. nonce .. ' ' .. taken .. ' ' .. node
 end
 
 local function fresh_line(start, finish, attempt)
@@ -102,14 +98,7 @@ local function unit_of(partition, start)
   if not finish then
     corrupt(UNITS .. partition)
   end
-  return {
-    finish = tonumber(finish),
-    position = tonumber(position),
-    attempt = tonumber(attempt),
-    nonce = nonce,
-    taken = taken,
-    node = node,
-  }
+  return { finish = finish, position = position, attempt = attempt, nonce = nonce, taken = taken, node = node }
 end
 
 -- A settled range's member in DONE<partition> is start:end, its score the start.

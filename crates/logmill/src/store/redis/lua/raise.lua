@@ -9,8 +9,8 @@ tick()
 if not part then
   return refusal
 end
-if to <= part.watermark then
-  return { 'OK', int(part.watermark) }
+if to <= tonumber(part.watermark) then
+  return { 'OK', part.watermark }
 end
 
 redis.call('ZCARD', READY)
@@ -27,7 +27,7 @@ local straddler
 for _, start in ipairs(redis.call('HKEYS', UNITS .. partition)) do
   if tonumber(start) < to then
     local unit = unit_of(partition, start)
-    if unit.finish > to then
+    if tonumber(unit.finish) > to then
       straddler = unit
     end
     starts[#starts + 1] = start
@@ -40,13 +40,13 @@ call_many('ZREM', READY, members, 1000)
 call_many('ZREM', LEASED, members, 1000)
 call_many('ZREM', DONE .. partition, below, 1000)
 if straddler then
-  local position = math.max(straddler.position, to)
-  local line = unit_line(straddler.finish, position, int(straddler.attempt), '0', '0', '')
+  local position = int(math.max(straddler.position, to))
+  local line = unit_line(straddler.finish, position, straddler.attempt, '0', '0', '')
   redis.call('HSET', UNITS .. partition, int(to), line)
   redis.call('ZADD', READY, int(now), member_of(partition, to))
 end
-part.watermark = watermark
-part.planned = math.max(part.planned, to)
+part.watermark = int(watermark)
+part.planned = int(math.max(part.planned, to))
 write_part(partition, part)
 wake()
-return { 'OK', int(watermark) }
+return { 'OK', part.watermark }

@@ -24,8 +24,8 @@ end
 at = at + 1
 local units, ready = {}, {}
 for _ = 1, tonumber(ARGV[at]) do
-  local start, finish = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  units[#units + 1] = ARGV[at + 1]
+  local start, finish = ARGV[at + 1], ARGV[at + 2]
+  units[#units + 1] = start
   units[#units + 1] = fresh_line(start, finish, '0')
   ready[#ready + 1] = int(now)
   ready[#ready + 1] = member_of(partition, start)
@@ -38,8 +38,8 @@ write_part(partition, {
   generation = generation,
   boot = boot,
   epoch = epoch,
-  watermark = tonumber(ARGV[6]),
-  planned = tonumber(ARGV[7]),
+  watermark = ARGV[6],
+  planned = ARGV[7],
 })
 wake()
 return { 'OK' }

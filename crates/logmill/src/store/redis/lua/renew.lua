@@ -15,11 +15,11 @@ for at = 3, #ARGV, 7 do
   parts[partition] = part
   local unit = part and part.generation == ARGV[at + 1] and part.boot == ARGV[at + 2]
     and unit_of(partition, start)
-  if unit and int(unit.finish) == ARGV[at + 4] and unit.nonce == ARGV[at + 5] then
-    local position = tonumber(ARGV[at + 6])
-    if position > unit.position then
+  if unit and unit.finish == ARGV[at + 4] and unit.nonce == ARGV[at + 5] then
+    local position = ARGV[at + 6]
+    if tonumber(position) > tonumber(unit.position) then
       redis.call('HSET', UNITS .. partition, start,
-        unit_line(unit.finish, position, int(unit.attempt), unit.nonce, unit.taken, unit.node))
+        unit_line(unit.finish, position, unit.attempt, unit.nonce, unit.taken, unit.node))
     end
     local member = member_of(partition, start)
     members[#members + 1] = member

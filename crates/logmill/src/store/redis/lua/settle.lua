@@ -6,7 +6,7 @@
 -- ARGV[8]    how many rests; then start, end, delay in milliseconds, attempt of each, ascending
 -- then       how many gaps; then start, end, cause of each
 -- Answers DONE watermark | ALREADY | NOT generation|boot|range|nonce | FULL units | NOSTATE
-local partition, start, finish = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
+local partition, start, finish = ARGV[2], ARGV[5], ARGV[6]
 local part = part_of(partition)
 tick()
 if not part then
@@ -19,7 +19,7 @@ if part.boot ~= ARGV[4] then
   return { 'NOT', 'boot' }
 end
 
-local done = DONE .. partition
+local done, watermark = DONE .. partition, tonumber(part.watermark)
 local has_done = redis.call('ZCARD', done) > 0
 
 -- The settled range that holds or ends at the offset, if one begins at or below it.
@@ -31,7 +31,7 @@ local function done_before(offset)
 end
 
 local function is_settled(from, to)
-  if to <= part.watermark then
+  if to <= watermark then
     return true
   end
   local member, _, ends = done_before(from)
@@ -39,7 +39,7 @@ local function is_settled(from, to)
 end
 
 local function settle(from, to)
-  if from > part.watermark then
+  if from > watermark then
     local member, begins, ends = done_before(from)
     if member and ends == from then
       redis.call('ZREM', done, member)
@@ -53,8 +53,8 @@ local function settle(from, to)
     to = ends
   end
   -- Only contiguous settled offsets move the watermark: above a hole they wait in done.
-  if from == part.watermark then
-    part.watermark = to
+  if from == watermark then
+    watermark = to
   else
     redis.call('ZADD', done, int(from), int(from) .. ':' .. int(to))
     has_done = true
@@ -64,7 +64,7 @@ end
 -- Calls act with each part of the range that is in no rest, until it says no.
 local rests = tonumber(ARGV[8])
 local function each_settled(act)
-  local from = start
+  local from = tonumber(start)
   for at = 9, 5 + 4 * rests, 4 do
     local to = tonumber(ARGV[at])
     if from < to and not act(from, to) then
@@ -72,10 +72,11 @@ local function each_settled(act)
     end
     from = tonumber(ARGV[at + 1])
   end
-  return from >= finish or act(from, finish)
+  local to = tonumber(finish)
+  return from >= to or act(from, to)
 end
 
-local unit = unit_of(partition, ARGV[5])
+local unit = unit_of(partition, start)
 local mismatch
 if not unit or unit.finish ~= finish then
   mismatch = 'range'
@@ -104,18 +105,21 @@ local gaps = tonumber(ARGV[at])
 if gaps > 0 then
   redis.call('LLEN', GAPS)
 end
-local member = member_of(partition, start)
-redis.call('ZCARD', READY)
+if rests > 0 then
+  redis.call('ZCARD', READY)
+end
 
+-- A key of a wrong type stops it here too: the first ZREM removes nothing then.
+local member = member_of(partition, start)
 if redis.call('ZREM', LEASED, member) == 0 then
   redis.call('ZREM', READY, member)
 end
-redis.call('HDEL', UNITS .. partition, ARGV[5])
+redis.call('HDEL', UNITS .. partition, start)
 if rests > 0 then
   local units, ready = {}, {}
   for from = 9, 5 + 4 * rests, 4 do
-    local begins, ends = tonumber(ARGV[from]), tonumber(ARGV[from + 1])
-    units[#units + 1] = ARGV[from]
+    local begins, ends = ARGV[from], ARGV[from + 1]
+    units[#units + 1] = begins
     units[#units + 1] = fresh_line(begins, ends, ARGV[from + 3])
     ready[#ready + 1] = int(now + ARGV[from + 2])
     ready[#ready + 1] = member_of(partition, begins)
@@ -125,12 +129,12 @@ if rests > 0 then
   wake()
 end
 
-local watermark = part.watermark
 each_settled(function(from, to)
   settle(from, to)
   return true
 end)
-if part.watermark ~= watermark then
+if watermark ~= tonumber(part.watermark) then
+  part.watermark = int(watermark)
   write_part(partition, part)
 end
 
@@ -146,4 +150,4 @@ if gaps > 0 then
   redis.call('LTRIM', GAPS, -MAX_GAPS_KEPT, -1)
   redis.call('HSET', META, 'lost', int(lost))
 end
-return { 'DONE', int(part.watermark) }
+return { 'DONE', part.watermark }

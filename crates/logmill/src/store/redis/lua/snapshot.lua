@@ -11,7 +11,7 @@ end
 local units = redis.call('HLEN', UNITS .. partition)
 local ranges = redis.call('ZCARD', DONE .. partition)
 local reply = {
-  'OK', part.generation, part.boot, part.epoch, int(part.watermark), int(part.planned), int(units), int(ranges),
+  'OK', part.generation, part.boot, part.epoch, part.watermark, part.planned, int(units), int(ranges),
 }
 for _, member in ipairs(redis.call('ZRANGE', DONE .. partition, 0, MAX_DONE_SHOWN - 1)) do
   reply[#reply + 1] = member

@@ -3,10 +3,12 @@
 -- ARGV[2…5]  node, nonce, lease in milliseconds, how many
 -- Answers OK next, then for each: partition generation boot start end position attempt.
 -- next: in how many milliseconds more may be had, 0 if at once, empty if nothing waits
-local node, nonce, most = ARGV[2], ARGV[3], tonumber(ARGV[5])
-local expired = redis.call('ZRANGE', LEASED, '-inf', int(now), 'BYSCORE',
+local node, nonce, most, taken = ARGV[2], ARGV[3], tonumber(ARGV[5]), int(now)
+local expired = redis.call('ZRANGE', LEASED, '-inf', taken, 'BYSCORE',
   'LIMIT', 0, MAX_RECLAIMED, 'WITHSCORES')
-redis.call('ZCARD', READY)
+if #expired > 0 then
+  redis.call('ZCARD', READY)
+end
 tick()
 
 -- They keep the time at which their lease ended, so they come before what became visible later.
@@ -15,9 +17,9 @@ for index = 1, #expired, 2 do
   redis.call('ZADD', READY, expired[index + 1], expired[index])
 end
 
-local members = redis.call('ZRANGE', READY, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most)
+local deadline = int(now + ARGV[4])
+local members = redis.call('ZRANGE', READY, '-inf', taken, 'BYSCORE', 'LIMIT', 0, most)
 local reply, leased, parts = { 'OK', '' }, {}, {}
-local deadline, taken = int(now + ARGV[4]), int(now)
 for _, member in ipairs(members) do
   local partition, start = member:match('^(.*):(%d+)$')
   if not partition then
@@ -36,8 +38,8 @@ for _, member in ipairs(members) do
     leased[#leased + 1] = member
     local size = #reply
     reply[size + 1], reply[size + 2], reply[size + 3] = partition, part.generation, part.boot
-    reply[size + 4], reply[size + 5] = start, int(unit.finish)
-    reply[size + 6], reply[size + 7] = int(unit.position), attempt
+    reply[size + 4], reply[size + 5] = start, unit.finish
+    reply[size + 6], reply[size + 7] = unit.position, attempt
   end
 end
 if #members > 0 then
