@@ -9,6 +9,7 @@ use logmill_protocol::ids::{Offset, Partition};
 use logmill_protocol::messages::ApiKey;
 
 use crate::client::transport::Address;
+use crate::store::StoreError;
 
 /// What logmill's operations return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -277,6 +278,12 @@ pub enum Error {
     /// A record was not sent, or may not have been.
     #[error(transparent)]
     Produce(#[from] crate::client::producer::ProduceError),
+    /// The store of a group's state failed, or cannot be used.
+    #[error(transparent)]
+    Store {
+        /// What is wrong, and what to do about it.
+        source: Arc<StoreError>,
+    },
     /// The client, connection or membership was closed by its owner.
     #[error("{what} is closed")]
     Closed {
@@ -303,6 +310,7 @@ impl Error {
             Self::NoBroker { last, .. } | Self::GaveUp { last, .. } => last.is_retriable(),
             Self::Produce(error) => error.reason().is_retriable(),
             Self::Refused { code, .. } => code.is_retriable(),
+            Self::Store { source } => source.is_retriable(),
             _ => false,
         }
     }
@@ -353,6 +361,12 @@ impl Error {
     /// A refusal by Kafka, about `subject`.
     pub(crate) fn refused(api: ApiKey, code: ErrorCode, subject: impl Into<String>) -> Self {
         Self::Refused { api, code, subject: subject.into(), message: None }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
+        Self::Store { source: Arc::new(source) }
     }
 }
 

@@ -3,9 +3,14 @@
 pub mod client;
 pub mod config;
 mod error;
+pub mod node;
+mod organiser;
 pub mod store;
 
 pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};
 pub use error::{Error, Result};
 pub use logmill_protocol::error::ErrorCode;
 pub use logmill_protocol::ids::{Offset, Partition};
+#[cfg(feature = "json")]
+pub use node::Json;
+pub use node::{Meta, Node, Outcome, Retry};

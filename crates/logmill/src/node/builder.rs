@@ -1,0 +1,294 @@
+//! How a node is set up.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::handler::Handler;
+use super::retry::Retry;
+use super::settings::{Background, Organise, Settings, Start};
+use super::slot::{NoSlots, Slots, StartSlots};
+use super::state::NodeState;
+use super::{LARGEST_UNIT, Node};
+use crate::client::transport::Transport;
+use crate::client::{Client, ClientBuilder};
+use crate::error::{Error, Result};
+use crate::store::{MemoryStore, RedisOptions, RedisStore, Store};
+
+/// What handles a node's records: a handler, or the caller of [`Node::recv`].
+pub trait Work {
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn slots(self, state: &Arc<NodeState>) -> Arc<dyn StartSlots>;
+}
+
+/// Nothing is called: the caller takes records with [`Node::recv`].
+#[derive(Clone, Copy, Debug)]
+pub struct Pull;
+
+impl Work for Pull {
+    #[allow(private_interfaces)]
+    fn slots(self, _state: &Arc<NodeState>) -> Arc<dyn StartSlots> {
+        Arc::new(NoSlots)
+    }
+}
+
+/// A handler is called with each record.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<H, A> {
+    handler: H,
+    arguments: PhantomData<fn(A)>,
+}
+
+impl<H: Handler<A>, A: 'static> Work for Call<H, A> {
+    #[allow(private_interfaces)]
+    fn slots(self, state: &Arc<NodeState>) -> Arc<dyn StartSlots> {
+        Arc::new(Slots {
+            state: state.clone(),
+            handler: Arc::new(self.handler),
+            runtime: Handle::current(),
+            arguments: PhantomData,
+        })
+    }
+}
+
+/// Where the group's state is to live.
+#[derive(Debug)]
+enum StoreChoice {
+    /// In this process: partitions are shared out, units are not.
+    Memory,
+    Redis(String),
+    Given(Arc<dyn Store>),
+}
+
+/// Sets up a [`Node`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until build is called"]
+pub struct NodeBuilder<W = Pull> {
+    settings: Settings,
+    client: ClientBuilder,
+    store: StoreChoice,
+    background: Background,
+    work: W,
+}
+
+impl Default for NodeBuilder {
+    fn default() -> Self {
+        let settings = Settings {
+            group: String::new(),
+            topics: Vec::new(),
+            node: String::new(),
+            concurrency: 64,
+            max_in_flight: 50_000,
+            max_in_flight_bytes: 64 << 20,
+            retry: Retry::default(),
+            lease: Duration::from_secs(30),
+            start: Start::default(),
+            organise: Organise::default(),
+            commit_interval: Duration::from_secs(5),
+            session_timeout: Duration::from_secs(45),
+            drain_timeout: Duration::from_secs(30),
+            unit_records: 1_000,
+            max_units: 1_000,
+            seed: rand::random(),
+        };
+        Self {
+            settings,
+            client: Client::builder(),
+            store: StoreChoice::Memory,
+            background: Background::default(),
+            work: Pull,
+        }
+    }
+}
+
+impl<W> NodeBuilder<W> {
+    /// The brokers to start from: `host:port`, separated by commas.
+    pub fn brokers(mut self, brokers: impl Into<String>) -> Self {
+        self.client = self.client.brokers(brokers);
+        self
+    }
+
+    /// Any setting of Kafka's client by its name; see [`PROPERTIES`](crate::config::PROPERTIES).
+    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.client = self.client.set(name, value);
+        self
+    }
+
+    /// How streams to brokers are opened. TCP unless told otherwise.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.client = self.client.transport(transport);
+        self
+    }
+
+    /// Keeps the group's state in Redis or Valkey: units are shared by all nodes of the group. Without
+    /// it the state is in this process's memory, and processes share partitions.
+    pub fn redis(mut self, url: impl Into<String>) -> Self {
+        self.store = StoreChoice::Redis(url.into());
+        self
+    }
+
+    /// Keeps the group's state in this store, which other nodes may share.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = StoreChoice::Given(store);
+        self
+    }
+
+    /// The group: nodes of the same group share the work. It is also the name of Kafka's consumer
+    /// group under which watermarks are committed.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.settings.group = group.into();
+        self
+    }
+
+    /// The topics to read.
+    pub fn topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.settings.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// This node's name, unique among the live nodes of its group. Made from host and process unless
+    /// given.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.node = name.into();
+        self
+    }
+
+    /// How many records are handled at once, whatever the number of partitions. 64.
+    pub fn concurrency(mut self, handlers: usize) -> Self {
+        self.settings.concurrency = handlers;
+        self
+    }
+
+    /// How many records may have been read and not yet handed out. 50,000.
+    pub fn max_in_flight(mut self, records: usize) -> Self {
+        self.settings.max_in_flight = records;
+        self
+    }
+
+    /// How many bytes of records may have been read and not yet handed out. 64 MiB.
+    pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
+        self.settings.max_in_flight_bytes = bytes;
+        self
+    }
+
+    /// How long failed records wait. From 1 s to 60 s.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// How long a unit is this node's without a sign of life; renewed three times in that. After a
+    /// crash, others get it when the lease ends. 30 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// Where a new group begins. At the first record.
+    pub fn start(mut self, start: Start) -> Self {
+        self.settings.start = start;
+        self
+    }
+
+    /// Whether this node may organise. As needed.
+    pub fn organise(mut self, organise: Organise) -> Self {
+        self.settings.organise = organise;
+        self
+    }
+
+    /// How often watermarks are committed to Kafka. 5 s.
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        self.settings.commit_interval = interval;
+        self
+    }
+
+    /// After this time without a sign of life Kafka gives an organiser's partitions to another. 45 s.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.session_timeout = timeout;
+        self
+    }
+
+    /// How long handlers have to end when the node drains. 30 s.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.drain_timeout = timeout;
+        self
+    }
+
+    /// The most records that a unit planned by this node spans. 1,000.
+    pub fn unit_records(mut self, records: u32) -> Self {
+        self.settings.unit_records = records.min(LARGEST_UNIT as u32);
+        self
+    }
+
+    /// How many units of one partition may be planned and unsettled. 1,000.
+    pub fn max_units(mut self, units: u32) -> Self {
+        self.settings.max_units = units;
+        self
+    }
+
+    /// Where the node's own tasks run. On a thread of their own.
+    pub fn background(mut self, background: Background) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Where chance comes from. Two nodes with one seed draw the same. From the system unless given.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self.client = self.client.seed(seed);
+        self
+    }
+
+    /// Calls this handler with each record: an async function whose arguments are
+    /// [`FromRecord`](super::FromRecord) and whose result is [`IntoOutcome`](super::IntoOutcome).
+    pub fn handler<A, H: Handler<A>>(self, handler: H) -> NodeBuilder<Call<H, A>> {
+        let Self { settings, client, store, background, work: _ } = self;
+        NodeBuilder { settings, client, store, background, work: Call { handler, arguments: PhantomData } }
+    }
+}
+
+impl<W: Work> NodeBuilder<W> {
+    /// Connects, and begins to take units.
+    ///
+    /// # Errors
+    /// A setting cannot be used, no broker answers, a topic does not exist, or the store cannot be
+    /// used.
+    pub async fn build(mut self) -> Result<Node> {
+        self.settings.check()?;
+        if self.settings.node.is_empty() {
+            self.settings.node = default_name(self.settings.seed);
+        }
+        let engine = super::engine::Engine::start(self.background)
+            .map_err(|error| Error::config("background", format!("the system gives no thread: {error}")))?;
+        let (settings, client, store) = (self.settings, self.client, self.store);
+        let private_store = matches!(store, StoreChoice::Memory);
+        let (group, topics) = (settings.group.clone(), settings.topics.clone());
+        let redis =
+            RedisOptions { seed: settings.seed, timeout: settings.lease / 3, ..RedisOptions::default() };
+        let connect = async move {
+            let client = client.connect().await?;
+            for topic in &topics {
+                client.topic(topic).await?;
+            }
+            let store: Arc<dyn Store> = match store {
+                StoreChoice::Memory => Arc::new(MemoryStore::new()),
+                StoreChoice::Redis(url) => Arc::new(RedisStore::connect(&url, &group, redis).await?),
+                StoreChoice::Given(store) => store,
+            };
+            Ok::<_, Error>((client, store))
+        };
+        let connected = engine.spawn(connect).await;
+        let (client, store) = connected.map_err(|_| Error::Closed { what: "the node" })??;
+        let state = Arc::new(NodeState::new(settings, store, engine.handle().clone()));
+        let slots = self.work.slots(&state);
+        Ok(Node::start(engine, client, state, slots, private_store))
+    }
+}
+
+fn default_name(seed: u64) -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty() && host.len() < 200);
+    format!("{}-{}-{:04x}", host.as_deref().unwrap_or("node"), std::process::id(), seed & 0xffff)
+}

@@ -1,0 +1,238 @@
+//! A unit in this node's hands: which of its offsets are settled, and what is left of it when it ends.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use logmill_protocol::ids::Offset;
+use logmill_protocol::records::OwnedRecord;
+use logmill_protocol::work::{Gap, Lease, MAX_RESTS, Progress, Range, Rest, Settle};
+use tokio::time::Instant;
+
+/// The longest unit a node keeps track of, in offsets (one bit each: 128 KiB). A longer one is split
+/// before it is worked.
+pub(crate) const MAX_TRACKED: u64 = 1 << 20;
+
+/// A record that failed and waits for its next try, here as long as the unit is open, else in the store.
+#[derive(Debug)]
+struct Failed {
+    record: OwnedRecord,
+    due: Instant,
+    /// Tries it has had.
+    attempt: u32,
+}
+
+/// One leased unit. Its records are settled from many handlers at once, so everything here is atomic;
+/// the mutexes are touched only by records that fail.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    pub(crate) lease: Lease,
+    /// One bit an offset: settled, or there is nothing to settle at it.
+    settled: Box<[AtomicU64]>,
+    /// Records queued or in a handler, and one more while the unit is still being read.
+    open: AtomicUsize,
+    failed: Mutex<Vec<Failed>>,
+    /// How long what is not settled waits before it comes again, in milliseconds.
+    delay_ms: AtomicU64,
+    gaps: Mutex<Vec<Gap>>,
+    /// No further record is handed out, and what is not settled goes back to the queue.
+    given_back: AtomicBool,
+    /// Another node may have it: nothing more is handed out, and nothing settled.
+    lost: AtomicBool,
+    /// When the lease ends, as far as this node knows: microseconds of its own monotonic clock.
+    deadline: AtomicU64,
+    base: Instant,
+}
+
+impl InHand {
+    /// A unit just taken, whose lease ends at `deadline` at the earliest. The caller holds it open
+    /// until [`InHand::read_done`].
+    pub(crate) fn new(lease: Lease, base: Instant, deadline: Instant) -> Self {
+        let offsets = lease.range.len().min(MAX_TRACKED) as usize;
+        let unit = Self {
+            settled: (0..offsets.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            open: AtomicUsize::new(1),
+            failed: Mutex::default(),
+            delay_ms: AtomicU64::new(0),
+            gaps: Mutex::default(),
+            given_back: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            deadline: AtomicU64::new(0),
+            base,
+            lease,
+        };
+        unit.extend(deadline);
+        unit.mark(unit.lease.range.start(), unit.lease.position);
+        unit
+    }
+
+    /// Moves the end of the lease: a renewal succeeded that was asked for early enough.
+    pub(crate) fn extend(&self, deadline: Instant) {
+        let micros = deadline.saturating_duration_since(self.base).as_micros();
+        self.deadline.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+
+    /// Whether a record of it may still be handed out now. Past its own deadline a node stops by
+    /// itself, whatever the store thinks: another node may be at work on the unit.
+    pub(crate) fn is_live(&self, now: Instant) -> bool {
+        !self.given_back.load(Ordering::Acquire) && !self.is_lost() && self.is_within_lease(now)
+    }
+
+    /// Whether the lease has not ended yet, as far as this node knows.
+    pub(crate) fn is_within_lease(&self, now: Instant) -> bool {
+        let micros = now.saturating_duration_since(self.base).as_micros();
+        micros < u128::from(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// Whether the right to it is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// The right to it is gone.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        lock(&self.failed).clear();
+    }
+
+    /// Hands no further record out; what is open is finished, the rest goes back and is visible after
+    /// `delay_ms`.
+    pub(crate) fn give_back(&self, delay_ms: u64) {
+        self.delay_ms.fetch_max(delay_ms, Ordering::AcqRel);
+        self.given_back.store(true, Ordering::Release);
+    }
+
+    /// `records` more are about to be queued.
+    pub(crate) fn opened(&self, records: usize) {
+        self.open.fetch_add(records, Ordering::AcqRel);
+    }
+
+    /// `records` that were opened are no longer: settled, failed or dropped. True when nothing is
+    /// open any more and the unit ends: exactly one caller sees it.
+    #[must_use]
+    pub(crate) fn closed(&self, records: usize) -> bool {
+        self.open.fetch_sub(records, Ordering::AcqRel) == records
+    }
+
+    /// The record at `offset` needs nothing more.
+    pub(crate) fn settle(&self, offset: Offset) {
+        let index = (offset - self.lease.range.start()) as usize;
+        if let Some(word) = self.settled.get(index / 64) {
+            word.fetch_or(1 << (index % 64), Ordering::AcqRel);
+        }
+    }
+
+    /// There is nothing to settle from `from` up to `to`: holes of compaction, control records, or
+    /// what an earlier try settled.
+    pub(crate) fn mark(&self, from: Offset, to: Offset) {
+        for offset in from.max(self.lease.range.start())..to.min(self.lease.range.end()) {
+            self.settle(offset);
+        }
+    }
+
+    /// The record failed in its try number `attempt` and comes again at `due`.
+    pub(crate) fn fail(&self, record: OwnedRecord, attempt: u32, due: Instant) {
+        lock(&self.failed).push(Failed { record, due, attempt });
+    }
+
+    /// Takes out the failed records that are due and opens them again, while the unit has others open:
+    /// once nothing is, they belong to the store.
+    pub(crate) fn due(&self, now: Instant) -> Vec<(OwnedRecord, u32)> {
+        let mut failed = lock(&self.failed);
+        let due = failed.iter().filter(|failure| failure.due <= now).count();
+        let reopen = |open: usize| (open > 0).then_some(open + due);
+        if due == 0 || self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, reopen).is_err() {
+            return Vec::new();
+        }
+        failed.extract_if(.., |failure| failure.due <= now).map(|f| (f.record, f.attempt)).collect()
+    }
+
+    /// Offsets that can never be read.
+    pub(crate) fn gap(&self, gap: Gap) {
+        self.mark(gap.range.start(), gap.range.end());
+        lock(&self.gaps).push(gap);
+    }
+
+    fn is_settled(&self, offset: Offset) -> bool {
+        let index = (offset - self.lease.range.start()) as usize;
+        self.settled.get(index / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (index % 64) & 1 == 1)
+    }
+
+    /// The first offset that is not settled: a crash repeats nothing below it.
+    pub(crate) fn checkpoint(&self) -> Offset {
+        let start = self.lease.range.start();
+        let full = self.settled.iter().take_while(|word| word.load(Ordering::Acquire) == u64::MAX).count();
+        let from = start + 64 * full as i64;
+        (from..self.lease.range.end())
+            .find(|&offset| !self.is_settled(offset))
+            .unwrap_or(self.lease.range.end())
+    }
+
+    /// The lease and how far it has come, for a renewal.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { held: self.lease.held(), position: self.checkpoint() }
+    }
+
+    /// How it ends: failed records come back after their delay; those that no handler has finished at
+    /// once, and as if they had never been taken; the others are settled. To be asked once.
+    pub(crate) fn settlement(&self, now: Instant) -> Settle {
+        let mut failed = std::mem::take(&mut *lock(&self.failed));
+        failed.sort_by_key(|failure| failure.record.offset);
+        let mut gaps = std::mem::take(&mut *lock(&self.gaps));
+        gaps.sort_by_key(|gap| gap.range.start());
+        let mut rest = self.rest(failed, now);
+        if rest.len() > MAX_RESTS {
+            rest = in_one_piece(&rest).into_iter().collect();
+        }
+        Settle { held: self.lease.held(), rest, gaps }
+    }
+
+    fn rest(&self, failed: Vec<Failed>, now: Instant) -> Vec<Rest> {
+        let mut failed = failed.into_iter().peekable();
+        let untried = (self.delay_ms.load(Ordering::Acquire), self.lease.attempt.saturating_sub(1));
+        let mut rest: Vec<Rest> = Vec::new();
+        for offset in self.checkpoint()..self.lease.range.end() {
+            let (delay_ms, attempt) = match failed.next_if(|failure| failure.record.offset == offset) {
+                Some(failure) => {
+                    let delay = failure.due.saturating_duration_since(now).as_millis();
+                    (u64::try_from(delay).unwrap_or(u64::MAX), failure.attempt)
+                }
+                None if self.is_settled(offset) => continue,
+                None => untried,
+            };
+            let alone = Range::new(offset, offset + 1).map(|range| Rest { range, delay_ms, attempt });
+            match (rest.last_mut(), alone) {
+                // Neighbours travel together; the longer delay holds for both.
+                (Some(last), Some(next))
+                    if last.range.end() == offset
+                        && last.attempt == attempt
+                        && (last.delay_ms == 0) == (delay_ms == 0) =>
+                {
+                    last.range = joined(last.range, next.range);
+                    last.delay_ms = last.delay_ms.max(delay_ms);
+                }
+                (_, next) => rest.extend(next),
+            }
+        }
+        rest
+    }
+}
+
+/// Several rests as one that spans them: settled records between them come again, which is worse than
+/// many pieces but better than a store that must refuse them.
+pub(crate) fn in_one_piece(rest: &[Rest]) -> Option<Rest> {
+    let (first, last) = (rest.first()?, rest.last()?);
+    Some(Rest {
+        range: joined(first.range, last.range),
+        delay_ms: rest.iter().map(|rest| rest.delay_ms).max().unwrap_or_default(),
+        attempt: rest.iter().map(|rest| rest.attempt).max().unwrap_or_default(),
+    })
+}
+
+fn joined(first: Range, last: Range) -> Range {
+    Range::new(first.start(), last.end()).unwrap_or(first)
+}
+
+/// A panic while one of these locks was held cannot leave a list half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,229 @@
+//! A node: takes units, reads their records, hands them to the user, and settles them.
+//!
+//! ```text
+//! take ─► read ─► queue ─► slots: handler ─► outcome ─► settle
+//!   └───────────── leases renewed, failed records brought back ─────────────┘
+//! ```
+//!
+//! | file | has |
+//! |---|---|
+//! | `builder`, `settings` | how a node is set up |
+//! | `take` | how much work is taken, and when |
+//! | `read` | from units to records |
+//! | `queue`, `slot` | from records to handlers |
+//! | `in_hand` | one unit: what of it is settled |
+//! | `state` | what becomes of records and units |
+//! | `lease` | renewal, and local retries |
+//! | `organise` | whether this node organises |
+
+mod builder;
+mod delivery;
+mod engine;
+mod handler;
+mod in_hand;
+mod lease;
+mod organise;
+mod queue;
+mod read;
+mod record;
+mod retry;
+mod settings;
+mod slot;
+mod state;
+mod take;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use self::builder::{Call, NodeBuilder, Pull, Work};
+pub use self::delivery::Delivery;
+#[cfg(feature = "json")]
+pub use self::handler::Json;
+pub use self::handler::{FromRecord, Handler, IntoOutcome, Key, Meta, Outcome, Value};
+pub use self::record::Received;
+pub use self::retry::Retry;
+pub(crate) use self::settings::Settings;
+pub use self::settings::{Background, Organise, Start};
+pub use self::state::NodeCounts;
+pub(crate) use self::state::NodeState;
+
+use self::engine::Engine;
+use self::read::Reading;
+use self::slot::StartSlots;
+use crate::client::Client;
+use crate::client::fetch::FetchOptions;
+use crate::error::{Error, Result};
+
+/// The longest unit that is planned, in offsets.
+pub(crate) const LARGEST_UNIT: i64 = in_hand::MAX_TRACKED as i64;
+
+/// How long the last words to Kafka and the store may take.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// One member of a group. It works from [`NodeBuilder::build`] on.
+///
+/// Dropping a node without [`Node::drain`] is a crash to everyone else: its units come again when
+/// their leases end.
+#[derive(Debug)]
+pub struct Node {
+    state: Arc<NodeState>,
+    tasks: Vec<JoinHandle<()>>,
+    take: Option<JoinHandle<()>>,
+    organise: Option<JoinHandle<()>>,
+    stop_organising: CancellationToken,
+    /// Last, so that the tasks' runtime outlives them.
+    _engine: Engine,
+}
+
+impl Node {
+    /// Sets up a node.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    fn start(
+        engine: Engine,
+        client: Client,
+        state: Arc<NodeState>,
+        slots: Arc<dyn StartSlots>,
+        private_store: bool,
+    ) -> Self {
+        let reading = Reading {
+            state: state.clone(),
+            client: client.clone(),
+            options: FetchOptions::default(),
+            slots: slots.clone(),
+        };
+        let stop_organising = CancellationToken::new();
+        let organise = organise::run(client, state.clone(), private_store, stop_organising.clone());
+        Self {
+            take: Some(engine.spawn(take::run(state.clone(), reading))),
+            organise: Some(engine.spawn(organise)),
+            tasks: vec![
+                engine.spawn(lease::renew(state.clone())),
+                engine.spawn(lease::retry(state.clone(), slots)),
+            ],
+            stop_organising,
+            state,
+            _engine: engine,
+        }
+    }
+
+    /// This node's name in its group.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.state.settings.node
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn counts(&self) -> NodeCounts {
+        self.state.counts()
+    }
+
+    /// The next record, in the pull form; `None` once the node is quiet and none waits any more.
+    ///
+    /// # Errors
+    /// None at present: failures of Kafka and the store are retried.
+    pub async fn recv(&self) -> Result<Option<Delivery>> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                received = self.state.queue.next() => received,
+                () = self.at_rest() => return Ok(None),
+            };
+            if received.unit.is_live(Instant::now()) {
+                return Ok(Some(Delivery::new(received, self.state.clone())));
+            }
+            self.state.close(&received.unit, 1);
+        }
+    }
+
+    /// Quiet, and nothing waits.
+    async fn at_rest(&self) {
+        self.state.quiet.cancelled().await;
+        while self.state.queue.len() > 0 {
+            self.state.ended.notified().await;
+        }
+    }
+
+    /// Takes no more units. What is in hand is handled. Goes on renewing leases and organising.
+    pub fn quiet(&self) {
+        self.state.quiet.cancel();
+    }
+
+    /// Ends in good order: takes no more units, gives back what no handler has begun, waits for the
+    /// others up to `drain_timeout`, settles, commits, and leaves the consumer group. Without a fault,
+    /// no record is handled twice for it.
+    ///
+    /// # Errors
+    /// Kafka or the store could not be told in time. Nothing is lost: what was not told comes again.
+    pub async fn drain(mut self) -> Result<()> {
+        info!(node = self.name(), "draining");
+        self.quiet();
+        let deadline = Instant::now() + self.state.settings.drain_timeout;
+        if let Some(take) = self.take.take() {
+            let _ = take.await;
+        }
+        self.state.give_back(|_| true, deadline).await;
+        self.stop_organising.cancel();
+        if let Some(organise) = self.organise.take()
+            && tokio::time::timeout(FAREWELL, organise).await.is_err()
+        {
+            return Err(Error::Closed { what: "the node, but Kafka was not told in time: the organiser" });
+        }
+        info!(node = self.name(), "drained");
+        Ok(())
+    }
+
+    /// Works until `stop` is ready, then [drains](Node::drain).
+    ///
+    /// # Errors
+    /// As [`Node::drain`].
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        stop.await;
+        self.drain().await
+    }
+
+    /// Works until the process is asked to end (SIGTERM, SIGINT, Ctrl-C), then [drains](Node::drain).
+    ///
+    /// # Errors
+    /// As [`Node::drain`]; or the signals cannot be listened for.
+    pub async fn run_until_signal(self) -> Result<()> {
+        let cannot =
+            |error: std::io::Error| Error::config("signals", format!("cannot be listened for: {error}"));
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => {}
+                interrupted = tokio::signal::ctrl_c() => interrupted.map_err(cannot)?,
+            }
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await.map_err(cannot)?;
+        self.drain().await
+    }
+
+    /// Ends without a word to anyone, as a crash would. For tests.
+    pub fn kill(self) {
+        self.state.forget_all();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.state.forget_all();
+        for task in self.tasks.iter().chain(&self.take).chain(&self.organise) {
+            task.abort();
+        }
+    }
+}

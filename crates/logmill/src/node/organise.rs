@@ -1,0 +1,90 @@
+//! Shows the group that this node lives, and organises if the group needs it to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use logmill_protocol::work::{Announce, Announced};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::settings::Organise;
+use super::state::NodeState;
+use crate::client::Client;
+use crate::client::membership::{Membership, MembershipOptions};
+use crate::organiser::Organiser;
+
+/// How many nodes organise when the store is shared: one does the work, and losing two stops nothing.
+const ORGANISERS: u32 = 3;
+
+/// How long a node that leaves tries to say so.
+const DEPART: Duration = Duration::from_secs(2);
+
+/// Announces the node and, once it is to, organises, until `stop` is cancelled.
+pub(crate) async fn run(client: Client, state: Arc<NodeState>, private_store: bool, stop: CancellationToken) {
+    let (begin, begun) = oneshot::channel();
+    let organising = async {
+        if begun.await.is_ok() {
+            info!(node = state.settings.node, group = state.settings.group, "organising");
+            let membership = join(&client, &state);
+            let organiser = Organiser::new(client.clone(), membership, state.clone(), private_store);
+            organiser.run(stop.clone()).await;
+        }
+    };
+    tokio::join!(announcing(&state, begin, &stop), organising);
+    let _ = tokio::time::timeout(DEPART, state.store.depart(state.settings.node.clone())).await;
+}
+
+async fn announcing(state: &NodeState, begin: oneshot::Sender<()>, stop: &CancellationToken) {
+    let mut tick = tokio::time::interval(state.settings.lease / 3);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut begin = Some(begin);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if announce(state).await.is_some_and(|announced| announced.organise)
+            && let Some(begin) = begin.take()
+        {
+            let _ = begin.send(());
+        }
+    }
+}
+
+async fn announce(state: &NodeState) -> Option<Announced> {
+    let settings = &state.settings;
+    let request = Announce {
+        node: settings.node.clone(),
+        info: format!(
+            "{{\"version\":\"{}\",\"pid\":{},\"handlers\":{}}}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id(),
+            settings.concurrency
+        ),
+        wants_organise: settings.organise != Organise::Never,
+        ttl_ms: settings.lease_ms(),
+        max_organisers: if settings.organise == Organise::Always { u32::MAX } else { ORGANISERS },
+    };
+    match state.store.announce(request).await {
+        Ok(announced) => Some(announced),
+        Err(problem) if problem.is_retriable() => {
+            debug!(%problem, "not announced");
+            None
+        }
+        Err(problem) => {
+            warn!(%problem, "this node cannot be announced to its group");
+            None
+        }
+    }
+}
+
+fn join(client: &Client, state: &NodeState) -> Membership {
+    let settings = &state.settings;
+    let mut options = MembershipOptions::new(settings.topics.clone());
+    options.session_timeout = settings.session_timeout;
+    options.heartbeat_interval = (settings.session_timeout / 5).min(options.heartbeat_interval);
+    options.rebalance_timeout = settings.drain_timeout.mul_f64(1.5).max(settings.session_timeout);
+    Membership::join(client, &settings.group, options)
+}

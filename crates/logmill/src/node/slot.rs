@@ -1,0 +1,82 @@
+//! A slot: one handler at work on one record after another.
+
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::handler::{Handler, Outcome};
+use super::record::Received;
+use super::state::{Finished, NodeState};
+
+/// Starts slots. It forgets the handler's type, so that the rest of a node need not know it.
+pub(crate) trait StartSlots: Send + Sync + std::fmt::Debug {
+    /// Starts so many.
+    fn start(&self, slots: usize);
+}
+
+/// Slots that call a handler, on the runtime that the user built the node on.
+pub(crate) struct Slots<H, A> {
+    pub(crate) state: Arc<NodeState>,
+    pub(crate) handler: Arc<H>,
+    pub(crate) runtime: Handle,
+    pub(crate) arguments: PhantomData<fn(A)>,
+}
+
+impl<H, A> std::fmt::Debug for Slots<H, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slots")
+    }
+}
+
+impl<H: Handler<A>, A: 'static> StartSlots for Slots<H, A> {
+    fn start(&self, slots: usize) {
+        for _ in 0..slots {
+            self.runtime.spawn(work(self.state.clone(), self.handler.clone()));
+        }
+    }
+}
+
+/// In the pull form nobody calls a handler.
+#[derive(Debug)]
+pub(crate) struct NoSlots;
+
+impl StartSlots for NoSlots {
+    fn start(&self, _slots: usize) {}
+}
+
+/// Handles records until none waits. A handler that is done takes the next one itself, so records
+/// cost no wake-up, and one handler's delay holds nobody up.
+async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
+    while let Some(received) = state.queue.pop() {
+        if !received.unit.is_live(Instant::now()) {
+            state.close(&received.unit, 1);
+            continue;
+        }
+        let finished = Finished {
+            record: received.record.clone(),
+            attempt: received.attempt,
+            unit: received.unit.clone(),
+        };
+        let outcome = match AssertUnwindSafe(handle(&*handler, received)).catch_unwind().await {
+            Ok(outcome) => outcome,
+            Err(panic) => Outcome::Retry { reason: format!("the handler panicked: {}", text_of(&*panic)) },
+        };
+        // Settled only after the handler returned: losing a record is worse than handling it twice.
+        state.finish(finished, outcome);
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// The call itself happens inside the caught future too.
+async fn handle<A, H: Handler<A>>(handler: &H, received: Received) -> Outcome {
+    handler.handle(received).await
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,153 @@
+//! Takes units: as many as keep the handlers busy for a moment, adjacent ones together.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use logmill_protocol::work::{Lease, MAX_TAKEN, Range, Rest, Settle, Take};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::in_hand::{InHand, MAX_TRACKED};
+use super::read::Reading;
+use super::state::NodeState;
+
+/// Work is taken ahead for about this long.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// An idle node looks by itself this often, should a wake-up be lost.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A store that failed is asked again after this long.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A unit that this node cannot work on now is visible to others again after this long.
+const ELSEWHERE_MS: u64 = 1_000;
+
+/// How much work to have at hand: what the handlers did in the last [`AHEAD`], and never less than one
+/// record for each.
+struct Pace {
+    since: Instant,
+    handed: u64,
+    target: u64,
+    /// The usual length of a unit, in offsets.
+    unit: u64,
+}
+
+impl Pace {
+    fn target(&mut self, state: &NodeState) -> u64 {
+        let (elapsed, handed) = (self.since.elapsed(), state.queue.handed());
+        let least = state.settings.concurrency as u64;
+        if elapsed >= AHEAD / 4 {
+            let rate = (handed - self.handed) as f64 / elapsed.as_secs_f64();
+            self.target = (rate * AHEAD.as_secs_f64()) as u64;
+            (self.since, self.handed) = (Instant::now(), handed);
+        }
+        self.target.clamp(least, (state.settings.max_in_flight as u64).max(least))
+    }
+
+    /// How many units to ask for now.
+    fn units(&mut self, state: &NodeState) -> u32 {
+        let target = self.target(state);
+        let ahead = state.unread.load(Ordering::Acquire) + state.queue.len() as u64;
+        // Woken again at half the target, so that units are taken several at a time.
+        state.queue.set_low((target / 2) as usize);
+        let wanted = target.saturating_sub(ahead).div_ceil(self.unit.max(1));
+        u32::try_from(wanted).unwrap_or(MAX_TAKEN).min(MAX_TAKEN)
+    }
+
+    fn saw(&mut self, leases: &[Lease]) {
+        for lease in leases {
+            self.unit = (3 * self.unit + lease.range.len()) / 4;
+        }
+    }
+}
+
+/// Takes units until the node is quiet.
+pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
+    let mut pace = Pace { since: Instant::now(), handed: 0, target: 0, unit: 100 };
+    while !state.quiet.is_cancelled() {
+        let drained = state.queue.drained.notified();
+        tokio::pin!(drained);
+        drained.as_mut().enable();
+        let max_units = pace.units(&state);
+        if max_units == 0 {
+            // The pace may have changed although nothing drained to the mark.
+            let _ = tokio::time::timeout(AHEAD, drained).await;
+            continue;
+        }
+        let (asked, seen) = (Instant::now(), state.store.version());
+        let request = Take {
+            node: state.settings.node.clone(),
+            nonce: state.nonce(),
+            lease_ms: state.settings.lease_ms(),
+            max_units,
+        };
+        match state.store.take(request).await {
+            Ok(taken) if taken.leases.is_empty() => {
+                let wait = taken.next_in_ms.map_or(IDLE, Duration::from_millis).min(IDLE);
+                tokio::select! {
+                    biased;
+                    () = state.quiet.cancelled() => break,
+                    () = state.store.changed(seen, wait) => {}
+                }
+            }
+            Ok(taken) => {
+                debug!(units = taken.leases.len(), "took units");
+                pace.saw(&taken.leases);
+                for run in runs(&state, taken.leases, asked) {
+                    state.engine.spawn(reading.clone().read(run));
+                }
+            }
+            Err(problem) => {
+                warn!(%problem, "no units taken");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Groups leases that follow one another in a partition: one fetch serves such a run.
+fn runs(state: &Arc<NodeState>, leases: Vec<Lease>, asked: Instant) -> Vec<VecDeque<Arc<InHand>>> {
+    let mut runs: Vec<VecDeque<Arc<InHand>>> = Vec::new();
+    for lease in leases {
+        if lease.range.len() > MAX_TRACKED || state.is_letting_go(&lease.partition.partition) {
+            state.engine.spawn(return_unworked(state.clone(), lease));
+            continue;
+        }
+        let unit = state.take_in(lease, asked);
+        match runs.last_mut() {
+            Some(run) if run.back().is_some_and(|last| follows(&last.lease, &unit.lease)) => {
+                run.push_back(unit)
+            }
+            _ => runs.push(VecDeque::from([unit])),
+        }
+    }
+    runs
+}
+
+fn follows(last: &Lease, next: &Lease) -> bool {
+    last.partition == next.partition
+        && last.range.end() == next.range.start()
+        && next.position == next.range.start()
+        && last.generation == next.generation
+        && last.boot == next.boot
+}
+
+/// Puts a unit back without working on it: in pieces if it is too long to keep track of.
+async fn return_unworked(state: Arc<NodeState>, lease: Lease) {
+    let delay_ms = if lease.range.len() > MAX_TRACKED { 0 } else { ELSEWHERE_MS };
+    let mut rest = Vec::new();
+    let mut at = lease.position;
+    while let Some(left) = Range::new(at, lease.range.end()) {
+        // The last of very many pieces stays long, and is split in its turn.
+        let length = if rest.len() < 500 { left.len().min(MAX_TRACKED) } else { left.len() };
+        at += length as i64;
+        let attempt = lease.attempt.saturating_sub(1);
+        rest.extend(Range::new(left.start(), at).map(|range| Rest { range, delay_ms, attempt }));
+    }
+    if let Err(problem) = state.store.settle(Settle { held: lease.held(), rest, gaps: Vec::new() }).await {
+        warn!(%problem, "unit not put back: it returns when its lease ends");
+    }
+}

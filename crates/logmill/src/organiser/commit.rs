@@ -1,0 +1,100 @@
+//! Commits watermarks to Kafka.
+
+use std::time::Duration;
+
+use logmill_protocol::ids::Partition;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::Organiser;
+use super::held::Committed;
+use crate::client::membership::{Commit, MembershipToken};
+use crate::error::Error;
+
+/// An unchanged watermark is committed again this often: brokers drop old commits.
+const UNCHANGED: Duration = Duration::from_secs(60 * 60);
+
+impl Organiser {
+    /// Commits every partition whose watermark or done-range map has changed.
+    pub(super) async fn commit(&mut self) {
+        let all: Vec<_> = self.held.keys().cloned().collect();
+        self.commit_some(&all).await;
+    }
+
+    pub(super) async fn commit_some(&mut self, partitions: &[Partition]) {
+        // A commit goes under the membership that was valid when its snapshot was read. Under a newer
+        // one, a snapshot from before a takeover could pass for the successor's.
+        let Some(token) = self.token.clone() else { return };
+        let mut commits = Vec::new();
+        for partition in partitions {
+            commits.extend(self.changed(partition).await);
+        }
+        if !commits.is_empty() {
+            self.send(token, commits).await;
+        }
+    }
+
+    /// What to commit for a partition, if anything.
+    async fn changed(&mut self, partition: &Partition) -> Option<Commit> {
+        let mut held = self.held.get(partition)?.clone();
+        let snapshot = match self.store.snapshot(held.key.clone()).await {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => {
+                self.doubt(partition);
+                return None;
+            }
+            Err(problem) => {
+                debug!(%partition, %problem, "not committed: the store cannot be read");
+                return None;
+            }
+        };
+        if snapshot.generation != held.generation || snapshot.boot != held.boot || snapshot.is_torn() {
+            // Another organiser rebuilt it, or the store went back in time: nothing of this snapshot
+            // may reach Kafka before both agree again.
+            self.doubt(partition);
+            return None;
+        }
+        if snapshot.watermark < held.committed.watermark {
+            // Within a generation a commit never lowers what Kafka has.
+            if let Err(problem) = self.raise(&mut held).await {
+                warn!(%partition, %problem, "the store is behind Kafka and could not be raised");
+                self.doubt(partition);
+            }
+            return None;
+        }
+        let metadata = held.metadata(&snapshot);
+        let unchanged = snapshot.watermark == held.committed.watermark && metadata == held.committed.metadata;
+        if unchanged && held.committed.at.elapsed() < UNCHANGED {
+            return None;
+        }
+        Some(Commit {
+            partition: partition.clone(),
+            offset: snapshot.watermark,
+            leader_epoch: held.leader_epoch,
+            metadata,
+        })
+    }
+
+    async fn send(&mut self, token: MembershipToken, commits: Vec<Commit>) {
+        match self.membership.commit(&token, commits.clone()).await {
+            Ok(refused) => {
+                let at = Instant::now();
+                for (partition, code) in &refused {
+                    warn!(%partition, %code, "Kafka does not take this partition's commit");
+                }
+                for commit in commits {
+                    if refused.iter().any(|(partition, _)| *partition == commit.partition) {
+                        continue;
+                    }
+                    if let Some(held) = self.held.get_mut(&commit.partition) {
+                        held.committed =
+                            Committed { watermark: commit.offset, metadata: commit.metadata, at };
+                    }
+                }
+            }
+            // The membership will say what is lost; until then nothing more is committed under it.
+            Err(problem @ Error::NotOwner { .. }) => debug!(%problem, "not committed"),
+            Err(problem) => warn!(%problem, "not committed; trying again"),
+        }
+    }
+}
