@@ -114,6 +114,10 @@ impl Fleet {
         leaders.len()
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     pub(super) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -213,11 +217,11 @@ impl Fleet {
 
     fn land(&mut self, wanted: Wanted, outcome: Result<PartitionData>) {
         let Some(track) = self.tracks.get_mut(&wanted.partition) else { return };
+        track.busy = false;
         if track.position.offset != wanted.offset {
-            // It was sought while the fetch was under way.
+            // It was sought, or moved on, while the fetch was under way.
             return;
         }
-        track.busy = false;
         match outcome {
             Ok(data) if data.diverging_epoch.end_offset >= 0 => {
                 let (partition, position) = (wanted.partition.clone(), wanted.offset);

@@ -86,7 +86,9 @@ impl Watch {
                 max_bytes: 1,
                 purpose: Purpose::Watch,
             };
-            let moved = self.fleet.poll(context, 1, |_| Some(terms.clone()));
+            // What landed before is told first: a fetch that took off meanwhile would ask for it again.
+            let waiting = self.fleet.has_events();
+            let moved = waiting || self.fleet.poll(context, 1, |_| Some(terms.clone()));
             let mut told = None;
             while told.is_none()
                 && let Some(event) = self.fleet.next_event()
