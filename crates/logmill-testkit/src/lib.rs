@@ -12,11 +12,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A module uses only those before it: `state`, `faults`, `api`, `listener`, `cluster`.
+//! A module uses only those before it: `state`, `faults`, `api`, `listener`, `cluster`,
+//! `kit`. [`Kit`] is the whole in one call, embedded or real.
 
 mod api;
 mod cluster;
 mod faults;
+mod kit;
 pub mod launch;
 mod listener;
 pub mod proxy;
@@ -24,5 +26,6 @@ mod state;
 
 pub use cluster::{Cluster, CommittedOffset, ListenOptions, LoggedRecord};
 pub use faults::{Fault, Rule};
+pub use kit::{Kit, KitBuilder};
 pub use logmill_protocol::messages::ApiKey as Api;
 pub use state::options::ClusterOptions;

@@ -91,7 +91,9 @@ fn shown(
         replica_nodes: partition.replicas.clone(),
         isr_nodes,
         offline_replicas,
-        ..Default::default()
+        // Java's client does not survive a null here, though the protocol has one.
+        eligible_leader_replicas: Some(Vec::new()),
+        last_known_elr: Some(Vec::new()),
     }
 }
 
