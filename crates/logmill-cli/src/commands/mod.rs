@@ -2,6 +2,7 @@
 
 mod broker;
 mod completion;
+mod demo;
 mod stop;
 mod topic;
 
@@ -11,6 +12,8 @@ use crate::exit::Outcome;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See it work: brokers, a producer, three nodes, and every record checked, in this process
+    Demo(demo::Args),
     /// Serve Kafka's protocol from this process: a broker for tests and first steps, records in memory
     Broker(broker::Args),
     /// List, describe, create and delete topics; show their offsets
@@ -23,6 +26,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self) -> Outcome {
         match self {
+            Self::Demo(args) => demo::run(args).await,
             Self::Broker(args) => broker::run(args).await,
             Self::Topic(command) => topic::run(command).await,
             Self::Completion(args) => completion::run(&args),

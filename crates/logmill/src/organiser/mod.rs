@@ -196,6 +196,10 @@ impl Organiser {
                     self.watch.set(partition.clone(), held.planned);
                     self.held.insert(partition, held);
                 }
+                // A rebalance came in between; a new token is on its way.
+                Err(Problem::Kafka(Error::NotOwner { .. })) => {
+                    self.unready.insert(partition, Instant::now() + RECOVER_AGAIN);
+                }
                 Err(problem) => {
                     warn!(%partition, %problem, "not ready to plan; trying again");
                     self.unready.insert(partition, Instant::now() + RECOVER_AGAIN);

@@ -54,7 +54,8 @@ impl Rig {
         let end = next + records;
         while next < end {
             let mut batch = BatchBuilder::new(Vec::new());
-            for offset in next..end.min(next + 100) {
+            let first = next;
+            for offset in first..end.min(first + 100) {
                 let value = offset.to_string();
                 batch
                     .append(&NewRecord::new(1_790_000_000_000, None, Some(value.as_bytes())), 1 << 20)
