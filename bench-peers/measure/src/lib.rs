@@ -99,7 +99,8 @@ impl Run {
 fn cpu_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage of this process");
     let of = |time: nix::sys::time::TimeVal| {
-        Duration::from_secs(time.tv_sec().cast_unsigned()) + Duration::from_micros(time.tv_usec().cast_unsigned())
+        Duration::from_secs(time.tv_sec().cast_unsigned())
+            + Duration::from_micros(time.tv_usec().cast_unsigned())
     };
     of(usage.user_time()) + of(usage.system_time())
 }

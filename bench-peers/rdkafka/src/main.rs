@@ -54,10 +54,13 @@ fn produce(settings: &Settings) {
     let payloads = payloads(settings.size);
     let send_all = |records: usize| {
         for number in 0..records {
-            let mut record = BaseRecord::<(), [u8]>::to(&settings.topic).payload(&payloads[number % payloads.len()]);
+            let mut record =
+                BaseRecord::<(), [u8]>::to(&settings.topic).payload(&payloads[number % payloads.len()]);
             while let Err((error, back)) = producer.send(record) {
                 match error {
-                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => producer.poll(Duration::from_millis(100)),
+                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
+                        producer.poll(Duration::from_millis(100))
+                    }
                     other => panic!("cannot send: {other}"),
                 };
                 record = back;
@@ -124,7 +127,8 @@ fn consume_batches(settings: &Settings) {
         let from = total;
         while total < from + records {
             // SAFETY: the buffer has room for `MOST` pointers, of which the call fills the first `count`.
-            let count = unsafe { c::rd_kafka_consume_batch_queue(queue, 10_000, messages.as_mut_ptr(), MOST) };
+            let count =
+                unsafe { c::rd_kafka_consume_batch_queue(queue, 10_000, messages.as_mut_ptr(), MOST) };
             for &message in &messages[..usize::try_from(count).expect("no error")] {
                 // SAFETY: a message of this batch, not yet destroyed.
                 unsafe {

@@ -3,7 +3,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
@@ -93,7 +92,6 @@ public final class Bench {
     private static void share(Measure measure) throws Exception {
         String group = measure.text("group");
         int handlers = measure.number("handlers"), millis = measure.number("handler_ms");
-        int warmup = measure.number("warmup"), records = measure.number("records");
         String ideal = measure.ideal("share-group");
         Properties properties = properties(measure);
         try (Admin admin = Admin.create(properties)) {
@@ -103,10 +101,12 @@ public final class Bench {
             admin.incrementalAlterConfigs(Map.of(resource, List.of(earliest))).all().get();
         }
         properties.put("group.id", group);
-        if (!measure.text("poll_records", "").isEmpty()) properties.put("max.poll.records", measure.text("poll_records"));
+        if (measure.text("tuned", "").equals("1")) {
+            // A member takes only what it asks for, and a tenth of a second's work at a time.
+            properties.put("share.acquire.mode", "record_limit");
+            properties.put("max.poll.records", String.valueOf(Math.max(1, 100 / millis)));
+        }
         AtomicLong handled = new AtomicLong();
-        CountDownLatch done = new CountDownLatch(1);
-        String[] line = new String[1];
         for (int i = 0; i < handlers; i++) {
             Thread thread = new Thread(() -> {
                 KafkaShareConsumer<byte[], byte[]> consumer = new KafkaShareConsumer<>(properties);
@@ -119,21 +119,16 @@ public final class Bench {
                         } catch (InterruptedException e) {
                             return;
                         }
-                        long count = handled.incrementAndGet();
-                        if (count == warmup) measure.start();
-                        if (count == warmup + records) {
-                            line[0] = measure.report("share-group", "queue", records);
-                            done.countDown();
-                        }
+                        handled.incrementAndGet();
                     }
                 }
             });
             thread.setDaemon(true);
             thread.start();
         }
-        done.await();
+        String line = measure.window("share-group", "queue", handled, measure.number("warmup_seconds"));
         System.out.println(ideal);
-        System.out.println(line[0]);
+        System.out.println(line);
         Runtime.getRuntime().halt(0);
     }
 }

@@ -1,6 +1,8 @@
 import java.lang.management.ManagementFactory;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 
 /** Settings, payloads and the clock, as in the other peers (see ../../../../../measure). */
 final class Measure {
@@ -67,27 +69,36 @@ final class Measure {
 
     /** The ideal of a queue: the same handlers in a bare loop, each on its own thread. */
     String ideal(String peer) throws InterruptedException {
-        int handlers = number("handlers"), millis = number("handler_ms"), records = number("records");
-        java.util.concurrent.atomic.AtomicInteger left = new java.util.concurrent.atomic.AtomicInteger(records);
-        java.util.concurrent.CountDownLatch ready = new java.util.concurrent.CountDownLatch(handlers);
-        java.util.concurrent.CountDownLatch go = new java.util.concurrent.CountDownLatch(1);
+        int handlers = number("handlers"), millis = number("handler_ms");
+        AtomicLong handled = new AtomicLong();
+        AtomicBoolean over = new AtomicBoolean();
         Thread[] threads = new Thread[handlers];
         for (int i = 0; i < handlers; i++) {
             threads[i] = new Thread(() -> {
-                ready.countDown();
                 try {
-                    go.await();
-                    while (left.getAndDecrement() > 0) Thread.sleep(millis);
+                    while (!over.get()) {
+                        Thread.sleep(millis);
+                        handled.incrementAndGet();
+                    }
                 } catch (InterruptedException e) {
                     Thread.currentThread().interrupt();
                 }
             });
             threads[i].start();
         }
-        ready.await();
-        start();
-        go.countDown();
+        String line = window(peer, "ideal", handled, 1);
+        over.set(true);
         for (Thread thread : threads) thread.join();
-        return report(peer, "ideal", records);
+        return line;
+    }
+
+    /** Waits for the first record and so many seconds more, then counts for `seconds`. */
+    String window(String peer, String mode, AtomicLong handled, int warmupSeconds) throws InterruptedException {
+        while (handled.get() == 0) Thread.sleep(10);
+        Thread.sleep(1000L * warmupSeconds);
+        start();
+        long before = handled.get();
+        Thread.sleep(1000L * number("seconds"));
+        return report(peer, mode, handled.get() - before);
     }
 }

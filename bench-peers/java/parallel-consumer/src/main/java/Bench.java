@@ -2,7 +2,6 @@ import io.confluent.parallelconsumer.ParallelConsumerOptions;
 import io.confluent.parallelconsumer.ParallelStreamProcessor;
 import java.util.List;
 import java.util.Properties;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -12,7 +11,6 @@ public final class Bench {
     public static void main(String[] words) throws Exception {
         Measure measure = new Measure(words);
         int handlers = measure.number("handlers"), millis = measure.number("handler_ms");
-        int warmup = measure.number("warmup"), records = measure.number("records");
         String ideal = measure.ideal("parallel-consumer");
 
         Properties properties = new Properties();
@@ -34,8 +32,6 @@ public final class Bench {
         processor.subscribe(List.of(measure.text("topic")));
 
         AtomicLong handled = new AtomicLong();
-        CountDownLatch done = new CountDownLatch(1);
-        String[] line = new String[1];
         processor.poll(context -> {
             try {
                 Thread.sleep(millis);
@@ -43,16 +39,11 @@ public final class Bench {
                 Thread.currentThread().interrupt();
                 return;
             }
-            long count = handled.incrementAndGet();
-            if (count == warmup) measure.start();
-            if (count == warmup + records) {
-                line[0] = measure.report("parallel-consumer", "queue", records);
-                done.countDown();
-            }
+            handled.incrementAndGet();
         });
-        done.await();
+        String line = measure.window("parallel-consumer", "queue", handled, measure.number("warmup_seconds"));
         System.out.println(ideal);
-        System.out.println(line[0]);
+        System.out.println(line);
         Runtime.getRuntime().halt(0);
     }
 }
