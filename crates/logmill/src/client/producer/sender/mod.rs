@@ -10,6 +10,8 @@
 //! Everything that takes time is an [`Event`] to come; between two of them the task never waits.
 
 mod events;
+#[cfg(test)]
+mod model;
 mod requests;
 mod settle;
 mod track;

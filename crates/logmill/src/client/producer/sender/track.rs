@@ -10,6 +10,8 @@
 //!    cannot be in the log: the broker takes no number before the one in front of it. The exception is
 //!    a producer that the partition does not know, which may begin anywhere; so the first batch of an
 //!    epoch travels alone.
+//! 4. A broker knows the last five batches again, no more. So nothing is sent that is five or more
+//!    places after the oldest batch whose fate is open.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use tokio::time::Instant;
 
 use crate::client::producer::outcome::{BatchAck, Stored};
 use crate::error::Error;
+
+/// How many batches of a producer a broker knows again.
+const REMEMBERED: u64 = 5;
 
 /// An idempotent producer as brokers know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +100,8 @@ pub(super) struct Settled {
 #[derive(Debug, Default)]
 pub(super) struct Track {
     queue: VecDeque<Batch>,
-    in_flight: usize,
+    /// The places of the batches in flight.
+    in_flight: Vec<u64>,
     next_ordinal: u64,
     identity: Option<Identity>,
     /// A producer id that is used up here.
@@ -124,11 +130,15 @@ impl Track {
 
     /// The oldest batch, if it may be sent now with at most `limit` in flight.
     pub(super) fn next(&mut self, limit: usize) -> Option<&Batch> {
-        if self.in_flight == 0 {
+        if self.in_flight.is_empty() {
             self.recover();
         }
+        let window = REMEMBERED.max(limit as u64);
         let limit = if self.established && !self.broken { limit } else { 1 };
-        if self.hold || self.in_flight >= limit { None } else { self.queue.front() }
+        let head = self.queue.front()?;
+        let oldest = self.in_flight.iter().copied().min().unwrap_or(head.ordinal);
+        let within = head.ordinal.saturating_sub(oldest) < window;
+        (within && !self.hold && self.in_flight.len() < limit).then_some(head)
     }
 
     /// All in flight are answered: decides whether to go on as before or to number anew.
@@ -180,7 +190,7 @@ impl Track {
     /// Takes the oldest batch to be sent. With `idempotent`, it has its number.
     pub(super) fn take(&mut self, idempotent: bool) -> Option<Batch> {
         let mut batch = self.queue.pop_front()?;
-        self.in_flight += 1;
+        self.in_flight.push(batch.ordinal);
         batch.out_of_sequence = false;
         if !idempotent {
             self.established = true;
@@ -195,7 +205,7 @@ impl Track {
 
     /// Takes an answer. Gives the batch back if its fate is known; else it waits for its next try.
     pub(super) fn answered(&mut self, mut batch: Batch, verdict: Verdict) -> Option<Settled> {
-        self.in_flight -= 1;
+        self.in_flight.retain(|ordinal| *ordinal != batch.ordinal);
         self.hold |= !matches!(verdict, Verdict::Stored(_));
         let error = match verdict {
             Verdict::Stored(stored) => {
