@@ -9,8 +9,8 @@ use std::time::Duration;
 use logmill::store::StoreError;
 use logmill_protocol::ids::MAX_OFFSET;
 use logmill_protocol::work::{
-    Announce, Announced, Cursor, Gap, GapCause, Plan, Planned, Raise, Raised, Refused, Renewed, Settled,
-    StaleReason, Taken,
+    Announce, Announced, Cursor, Gap, GapCause, Lease, MAX_RESTS, MAX_UNITS, Plan, Planned, Raise, Raised,
+    Refused, Renewed, Settled, StaleReason, Taken,
 };
 use logmill_testkit::launch::{Software, skipped};
 use store_bench::{Bench, gaps, is_no_state, partition, plan, range, ranges, rebuild, rest, settle};
@@ -42,6 +42,7 @@ scenarios! {
     a_rest_comes_back_after_its_delay
     a_plan_that_somebody_was_faster_with_adds_nothing
     a_full_partition_plans_no_more
+    a_split_that_does_not_fit_is_refused_whole
     nothing_is_known_after_a_loss_until_the_rebuild
     a_rewind_voids_what_went_before
     a_store_behind_kafka_is_raised
@@ -144,6 +145,37 @@ async fn a_full_partition_plans_no_more(bench: Bench) {
     bench.settle(&lease).await;
     let planned = bench.store.plan(most(3, &[1])).await.unwrap();
     assert_eq!(planned, Planned::Ok { planned: 4, units_added: 1 });
+}
+
+async fn a_split_that_does_not_fit_is_refused_whole(bench: Bench) {
+    let parts = MAX_RESTS as i64;
+    // Split parts stay out of the way of the next take.
+    let split = |lease: &Lease, delay_ms| {
+        let one = lease.range.len() as i64 / parts;
+        let rest = |part| {
+            rest(lease.range.start() + part * one, lease.range.start() + (part + 1) * one, delay_ms, 0)
+        };
+        (0..parts).map(rest).collect::<Vec<_>>()
+    };
+    bench.planned(&[parts * parts * 2]).await;
+    let first = bench.take(1, 1).await.leases.remove(0);
+    bench.settle_but(&first, &split(&first, 0)).await;
+    let (mut units, mut nonce) = (parts, 1);
+    loop {
+        nonce += 1;
+        let lease = bench.take(nonce, 1).await.leases.remove(0);
+        let settled = bench.settle_but(&lease, &split(&lease, 60_000)).await;
+        units += parts - 1;
+        if units > MAX_UNITS.into() {
+            let held = MAX_UNITS as i64 - (parts - 1 - (units - MAX_UNITS as i64));
+            assert_eq!(settled, Settled::Full { units: held as u32 });
+            // In one piece it can go back.
+            let whole = [rest(lease.range.start(), lease.range.end(), 0, 0)];
+            assert!(matches!(bench.settle_but(&lease, &whole).await, Settled::Done { .. }));
+            break;
+        }
+        assert!(matches!(settled, Settled::Done { .. }), "{settled:?}");
+    }
 }
 
 async fn nothing_is_known_after_a_loss_until_the_rebuild(bench: Bench) {

@@ -167,7 +167,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(partition, by, stale)| Step::Raise { partition, by, stale }),
         5 => (
             0..4u8,
-            prop::collection::vec(1..12u8, 1..8),
+            prop_oneof![4 => prop::collection::vec(1..12u8, 1..8), 1 => prop::collection::vec(1..4u8, 30)],
             prop_oneof![9 => Just(0u8), 1 => 1..3u8, 1 => Just(AHEAD)],
             prop_oneof![5 => Just(200u8), 1 => 0..20u8],
             prop::bool::weighted(0.1),
@@ -175,7 +175,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(partition, sizes, behind, max_units, stale)| {
                 Step::Plan { partition, sizes, behind, max_units, stale }
             }),
-        6 => (0..3u8, 1..9u8, 1..3_000u16)
+        6 => (0..3u8, prop_oneof![3 => 1..9u8, 1 => Just(40u8)], 1..3_000u16)
             .prop_map(|(node, max_units, lease_ms)| Step::Take { node, max_units, lease_ms }),
         3 => (prop::collection::vec((any::<u8>(), 0..13u8), 1..5), 1..3_000u16, spoil())
             .prop_map(|(leases, lease_ms, spoil)| Step::Renew { leases, lease_ms, spoil }),

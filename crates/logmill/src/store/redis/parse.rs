@@ -1,15 +1,18 @@
 //! Replies of the scripts as outcomes. What no script of ours answers is an error, never a guess:
 //! anyone can write to a Redis.
 
+mod views;
+
 use std::str::FromStr;
 use std::vec;
 
-use logmill_protocol::ids::{Nonce, Offset, PartitionKey};
+use logmill_protocol::ids::{Boot, Generation, Offset, PartitionKey};
 use logmill_protocol::work::{
-    Announced, Cursor, Gap, GapCause, Lease, LostRange, MAX_GAPS_KEPT, MAX_TAKEN, NodeView, Overview, Page,
-    PartitionSnapshot, Planned, Raised, Range, Renewed, Settled, StaleReason, Take, Taken, Unit, UnitState,
+    Announced, Lease, MAX_TAKEN, Planned, Raised, Range, Renewed, Settled, StaleReason, Take, Taken,
 };
 use redis::Value;
+
+pub(super) use views::{overview, partitions, snapshot, units};
 
 /// Why a reply makes no sense.
 #[derive(Debug, PartialEq, Eq)]
@@ -139,8 +142,8 @@ pub(super) fn taken(request: &Take, tag: &str, reply: &mut Reply) -> Parsed<Take
             position,
             attempt,
             nonce: request.nonce,
-            generation: logmill_protocol::ids::Generation(generation),
-            boot: logmill_protocol::ids::Boot(boot),
+            generation: Generation(generation),
+            boot: Boot(boot),
         });
     }
     Ok(Taken { leases, next_in_ms })
@@ -186,122 +189,10 @@ pub(super) fn announced(tag: &str, reply: &mut Reply) -> Parsed<Announced> {
     Ok(Announced { organise: flag(tag, reply)?, live_nodes: reply.number()? })
 }
 
-pub(super) fn snapshot(partition: &PartitionKey, tag: &str, reply: &mut Reply) -> Parsed<PartitionSnapshot> {
-    if tag != "OK" {
-        return unknown(tag);
-    }
-    let mut snapshot = PartitionSnapshot {
-        partition: partition.clone(),
-        generation: logmill_protocol::ids::Generation(reply.number()?),
-        boot: logmill_protocol::ids::Boot(reply.number()?),
-        leader_epoch: reply.number()?,
-        watermark: reply.number()?,
-        planned: reply.number()?,
-        units: reply.number()?,
-        done_ranges: reply.number()?,
-        done: Vec::with_capacity(reply.len()),
-    };
-    let mut above = snapshot.watermark;
-    while reply.len() > 0 {
-        let text = reply.text()?;
-        let Some((start, end)) = text.split_once(':') else {
-            return nonsense(format!("a range {text:.40?}"));
-        };
-        let range = range(number(start)?, number(end)?)?;
-        // An organiser commits this to Kafka: it must not claim more than a settle could have.
-        if range.start() <= above || range.end() > snapshot.planned {
-            return nonsense(format!("settled {range} above {above}, planned {}", snapshot.planned));
-        }
-        above = range.end();
-        snapshot.done.push(range);
-    }
-    if snapshot.watermark < 0 || snapshot.watermark > snapshot.planned {
-        return nonsense(format!("watermark {}, planned {}", snapshot.watermark, snapshot.planned));
-    }
-    Ok(snapshot)
-}
-
-pub(super) fn overview(tag: &str, reply: &mut Reply) -> Parsed<Overview> {
-    if tag != "OK" {
-        return unknown(tag);
-    }
-    let mut overview = Overview {
-        now_ms: reply.number()?,
-        partitions: reply.number()?,
-        ready: reply.number()?,
-        delayed: reply.number()?,
-        leased: reply.number()?,
-        next_visible_ms: reply.optional()?,
-        next_deadline_ms: reply.optional()?,
-        lost_offsets: reply.number()?,
-        ..Overview::default()
-    };
-    for _ in 0..reply.number::<usize>()? {
-        let (node, seen_ms) = (reply.text()?, reply.number()?);
-        let organises = flag("OK", reply)?;
-        overview.nodes.push(NodeView { node, info: reply.text()?, seen_ms, organises });
-    }
-    if reply.len() > MAX_GAPS_KEPT {
-        return nonsense("more gaps than are kept");
-    }
-    while reply.len() > 0 {
-        overview.gaps.push(lost_range(&reply.text()?)?);
-    }
-    Ok(overview)
-}
-
-fn lost_range(line: &str) -> Parsed<LostRange> {
-    let fields: Vec<_> = line.split(' ').collect();
-    let &[key, generation, start, end, cause] = fields.as_slice() else {
-        return nonsense(format!("a gap {line:.80?}"));
-    };
-    let Some(cause) = GapCause::from_name(cause) else { return unknown(cause) };
-    Ok(LostRange {
-        partition: partition(key)?,
-        generation: logmill_protocol::ids::Generation(number(generation)?),
-        gap: Gap { range: range(number(start)?, number(end)?)?, cause },
-    })
-}
-
-fn page<T>(tag: &str, reply: &mut Reply, item: impl Fn(&mut Reply) -> Parsed<T>) -> Parsed<Page<T>> {
-    if tag != "OK" {
-        return unknown(tag);
-    }
-    let next = Some(Cursor(reply.number()?)).filter(|next| *next != Cursor::START);
-    let mut items = Vec::new();
-    while reply.len() > 0 {
-        items.push(item(reply)?);
-    }
-    Ok(Page { items, next })
-}
-
-pub(super) fn partitions(tag: &str, reply: &mut Reply) -> Parsed<Page<PartitionKey>> {
-    page(tag, reply, Reply::partition)
-}
-
-pub(super) fn units(tag: &str, reply: &mut Reply) -> Parsed<Page<Unit>> {
-    page(tag, reply, unit)
-}
-
-fn unit(reply: &mut Reply) -> Parsed<Unit> {
-    let (start, line, state) = (reply.number()?, reply.text()?, reply.text()?);
-    let state = match state.as_str() {
-        "R" => UnitState::Ready { visible_at_ms: reply.number()? },
-        "L" => UnitState::Leased { deadline_ms: reply.number()? },
-        other => return unknown(other),
-    };
-    // The node's name comes last: it may hold anything, spaces too.
-    let mut fields = line.splitn(6, ' ');
-    let mut field = || fields.next().ok_or_else(|| Nonsense(format!("a unit {line:.80?}")));
-    let (end, position, attempt) = (number(field()?)?, number(field()?)?, number(field()?)?);
-    let Ok(nonce) = field()?.parse::<Nonce>() else { return nonsense(format!("a unit {line:.80?}")) };
-    let (taken_at_ms, node) = (number(field()?)?, field()?.to_owned());
-    Ok(Unit { range: range(start, end)?, position, attempt, nonce, node, taken_at_ms, state })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use logmill_protocol::ids::Nonce;
     use proptest::prelude::*;
 
     use super::*;
