@@ -20,6 +20,8 @@ Exit codes:
 /// Why the command did not end with 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// Whoever read our output has had enough, as `head` has.
+    NobodyReads = 0,
     Failed = 1,
     Usage = 2,
     NotFound = 3,
@@ -78,6 +80,7 @@ fn exit_of(error: &Error) -> Exit {
         | Error::NotSent { .. }
         | Error::Disconnected { .. } => Exit::NoConnection,
         Error::NoBroker { last, .. } | Error::GaveUp { last, .. } => exit_of(last),
+        Error::Produce(error) => exit_of(error.reason()),
         Error::Refused { code, .. } => match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::GroupIdNotFound => Exit::NotFound,
             ErrorCode::TopicAuthorizationFailed
@@ -90,14 +93,12 @@ fn exit_of(error: &Error) -> Exit {
     }
 }
 
-/// Writing to stdout failed. A reader that has had enough, as `head` has, is no failure of ours.
+/// Writing to stdout failed.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        let text = if error.kind() == std::io::ErrorKind::BrokenPipe {
-            String::new()
-        } else {
-            format!("cannot write the output: {error}")
-        };
-        Self { exit: Exit::Failed, text }
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::NobodyReads, "");
+        }
+        Self::failed(format!("cannot write the output: {error}"))
     }
 }

@@ -3,9 +3,9 @@
 
 mod commands;
 mod exit;
-#[allow(dead_code, unused_imports)] // produce and consume use the rest; they land next.
+#[allow(dead_code, unused_imports)] // consume -g uses the rest; it lands with the node.
 mod input;
-#[allow(dead_code, unused_imports)]
+mod now;
 mod output;
 
 use std::process::ExitCode;

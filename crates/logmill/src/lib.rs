@@ -11,6 +11,4 @@ pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};
 pub use error::{Error, Result};
 pub use logmill_protocol::error::ErrorCode;
 pub use logmill_protocol::ids::{Offset, Partition, PartitionKey};
-#[cfg(feature = "json")]
-pub use node::Json;
-pub use node::{Meta, Node, Outcome, Retry};
+pub use logmill_protocol::records;

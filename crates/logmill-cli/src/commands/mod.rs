@@ -2,7 +2,9 @@
 
 mod broker;
 mod completion;
+mod consume;
 mod demo;
+mod produce;
 mod stop;
 mod topic;
 
@@ -16,6 +18,10 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Serve Kafka's protocol from this process: a broker for tests and first steps, records in memory
     Broker(broker::Args),
+    /// Send records: a record for each line of stdin
+    Produce(produce::Args),
+    /// Print the records of a topic, or work on them as a node of a group
+    Consume(consume::Args),
     /// List, describe, create and delete topics; show their offsets
     #[command(subcommand)]
     Topic(topic::Command),
@@ -28,6 +34,8 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args).await,
             Self::Broker(args) => broker::run(args).await,
+            Self::Produce(args) => produce::run(args).await,
+            Self::Consume(args) => consume::run(args).await,
             Self::Topic(command) => topic::run(command).await,
             Self::Completion(args) => completion::run(&args),
         }

@@ -1,13 +1,14 @@
 //! Which brokers, which Redis, which client settings: flags, then the environment, then defaults.
 
 use clap::Args;
-use logmill::client::{Client, ClientBuilder};
+use logmill::client::Client;
 
 use crate::exit::{Failure, Outcome};
 
 /// Where the environment names the brokers, first wins.
 const BROKERS: [&str; 3] = ["LOGMILL_BROKERS", "KAFKA_BROKERS", "KAFKA_BOOTSTRAP_SERVERS"];
 const DEFAULT_BROKERS: &str = "127.0.0.1:9092";
+const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 
 /// How to reach Kafka; part of every command that does.
 #[derive(Args, Clone, Debug)]
@@ -27,19 +28,19 @@ impl Connect {
         choose(self.brokers.clone(), |name| std::env::var(name).ok())
     }
 
-    /// A client for those brokers, with those settings, not connected yet.
+    /// The client settings, name and value.
     ///
     /// # Errors
-    /// A setting has no `=`.
-    pub(crate) fn builder(&self) -> Outcome<ClientBuilder> {
-        let mut builder = Client::builder().client_id("logmill").brokers(self.brokers());
-        for setting in &self.settings {
-            let named = setting.split_once('=');
-            let (name, value) =
-                named.ok_or_else(|| Failure::usage(format!("-X {setting}: write NAME=VALUE")))?;
-            builder = builder.set(name, value);
-        }
-        Ok(builder)
+    /// One has no `=`.
+    pub(crate) fn settings(&self) -> Outcome<Vec<(&str, &str)>> {
+        self.settings
+            .iter()
+            .map(|setting| {
+                setting
+                    .split_once('=')
+                    .ok_or_else(|| Failure::usage(format!("-X {setting}: write NAME=VALUE")))
+            })
+            .collect()
     }
 
     /// A connected client.
@@ -47,13 +48,35 @@ impl Connect {
     /// # Errors
     /// A setting cannot be used, or no broker can be reached.
     pub(crate) async fn client(&self) -> Outcome<Client> {
-        Ok(self.builder()?.connect().await?)
+        let mut builder = Client::builder().client_id("logmill").brokers(self.brokers());
+        for (name, value) in self.settings()? {
+            builder = builder.set(name, value);
+        }
+        Ok(builder.connect().await?)
     }
 }
 
 fn choose(flag: Option<String>, variable: impl Fn(&str) -> Option<String>) -> String {
     flag.or_else(|| BROKERS.iter().find_map(|name| variable(name).filter(|value| !value.is_empty())))
         .unwrap_or_else(|| DEFAULT_BROKERS.to_owned())
+}
+
+/// Which Redis a group's units are shared in, if any. `flag` is `--redis`, empty if it came without a value.
+/// `REDIS_URL` alone, which many an environment has for other ends, shares nothing.
+pub(crate) fn redis(flag: Option<&str>) -> Option<String> {
+    choose_redis(flag, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn choose_redis(flag: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    match flag {
+        Some("") => Some(
+            variable("LOGMILL_REDIS")
+                .or_else(|| variable("REDIS_URL"))
+                .unwrap_or_else(|| DEFAULT_REDIS.to_owned()),
+        ),
+        Some(url) => Some(url.to_owned()),
+        None => variable("LOGMILL_REDIS"),
+    }
 }
 
 #[cfg(test)]
@@ -68,5 +91,16 @@ mod tests {
         assert_eq!(choose(None, all), "logmill_brokers");
         assert_eq!(choose(None, kafkas), "k:1");
         assert_eq!(choose(None, |_| None), DEFAULT_BROKERS);
+    }
+
+    #[test]
+    fn redis_is_used_only_when_logmill_is_told() {
+        let common = |name: &str| (name == "REDIS_URL").then(|| "redis://common".to_owned());
+        let ours = |name: &str| Some(format!("redis://{}", name.to_lowercase()));
+        assert_eq!(choose_redis(None, common), None);
+        assert_eq!(choose_redis(Some(""), common).as_deref(), Some("redis://common"));
+        assert_eq!(choose_redis(Some(""), |_| None).as_deref(), Some(DEFAULT_REDIS));
+        assert_eq!(choose_redis(None, ours).as_deref(), Some("redis://logmill_redis"));
+        assert_eq!(choose_redis(Some("redis://flag"), ours).as_deref(), Some("redis://flag"));
     }
 }

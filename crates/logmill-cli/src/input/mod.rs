@@ -5,6 +5,6 @@ mod position;
 mod split;
 mod time;
 
-pub(crate) use connect::Connect;
+pub(crate) use connect::{Connect, redis};
 pub(crate) use position::{Bounds, Position};
 pub(crate) use split::Records;

@@ -5,4 +5,5 @@ mod errors;
 mod harness;
 mod java;
 mod kcat;
+mod produce;
 mod topic;
