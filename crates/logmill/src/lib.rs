@@ -5,6 +5,7 @@ pub mod config;
 mod error;
 pub mod node;
 mod organiser;
+pub mod queue;
 pub mod store;
 
 pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};
@@ -12,3 +13,11 @@ pub use error::{Error, Result};
 pub use logmill_protocol::error::ErrorCode;
 pub use logmill_protocol::ids::{Offset, Partition, PartitionKey};
 pub use logmill_protocol::records;
+#[cfg(feature = "json")]
+pub use node::Json;
+pub use node::{Meta, Node, Outcome, Retry};
+
+/// The README's code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
