@@ -1,5 +1,5 @@
 //! Why bytes could not be read, or a value could not be written. Kafka's own error codes are
-//! [`ErrorCode`](code::ErrorCode).
+//! [`ErrorCode`].
 
 mod code;
 

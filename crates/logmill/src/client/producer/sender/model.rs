@@ -45,11 +45,15 @@ enum Fate {
     AppendedThenLost,
 }
 
+/// A producer as a partition remembers it: its epoch, and its last batches by first sequence, last
+/// sequence and offset.
+type Known = (i16, VecDeque<(i32, i32, i64)>);
+
 /// One partition of a broker.
 #[derive(Default)]
 struct Log {
     records: Vec<u32>,
-    producers: BTreeMap<i64, (i16, VecDeque<(i32, i32, i64)>)>,
+    producers: BTreeMap<i64, Known>,
 }
 
 impl Log {
