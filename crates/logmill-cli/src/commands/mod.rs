@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod broker;
 mod completion;
 mod consume;
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     /// List, describe, create and delete topics; show their offsets
     #[command(subcommand)]
     Topic(topic::Command),
+    /// Measure this client on this machine: produce, consume, work on a queue
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Print a completion script for a shell
     Completion(completion::Args),
 }
@@ -37,6 +41,7 @@ impl Command {
             Self::Produce(args) => produce::run(args).await,
             Self::Consume(args) => consume::run(args).await,
             Self::Topic(command) => topic::run(command).await,
+            Self::Bench(command) => bench::run(command).await,
             Self::Completion(args) => completion::run(&args),
         }
     }
