@@ -9,7 +9,9 @@ use logmill_protocol::ids::Partition;
 use logmill_protocol::records::{Compression, Stamp};
 use logmill_testkit::{Api, Fault};
 
-use crate::support::{append, batch, builder, cluster, connect, drain, expected, fill, put, values};
+use crate::support::{
+    Transaction, append, batch, builder, cluster, connect, drain, expected, fill, put, values,
+};
 
 #[tokio::test(start_paused = true)]
 async fn any_split_of_a_log_into_ranges_shows_each_record_once() {
@@ -340,4 +342,113 @@ async fn a_topic_made_again_is_not_read_for_the_old_one() {
     let mut reader = client.fetch_range(partition, id, 0..10, &FetchOptions::default());
     let error = reader.next().await.unwrap_err();
     assert!(matches!(error, Error::Recreated { .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborted_records_and_markers_move_the_position_and_are_not_shown() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = connect(&cluster).await;
+    let partition = Partition::new("t", 0);
+    let mut a = Transaction::open(&client, "a").await;
+    let mut b = Transaction::open(&client, "b").await;
+    // What two transactions and a plain producer write, interleaved; "x" marks what is aborted.
+    a.put(&partition, &["x0", "x1"]).await;
+    put(&client, &partition, &["v2"]).await;
+    b.put(&partition, &["v3", "v4"]).await;
+    a.put(&partition, &["x5"]).await;
+    a.end(false).await; // offset 6
+    b.put(&partition, &["v7"]).await;
+    b.end(true).await; // offset 8
+    a.put(&partition, &["v9"]).await;
+    a.end(true).await; // offset 10
+    b.put(&partition, &["x11"]).await;
+    b.end(false).await; // offset 12
+    assert_eq!(cluster.last_stable_offset("t", 0), 13);
+    let committed: Vec<_> =
+        [2, 3, 4, 7, 9].into_iter().map(|offset| (offset, format!("v{offset}"))).collect();
+
+    for step in [1, 2, 3, 5, 13] {
+        let mut seen = Vec::new();
+        for start in (0..13).step_by(step) {
+            let range = start..(start + step as i64).min(13);
+            let mut reader = client.fetch_range(partition.clone(), None, range, &FetchOptions::default());
+            seen.extend(drain(&mut reader).await.unwrap());
+        }
+        assert_eq!(seen, committed, "in ranges of {step}");
+    }
+
+    let mut all = FetchOptions::default();
+    all.isolation = Isolation::Uncommitted;
+    let mut reader = client.fetch_range(partition.clone(), None, 0..13, &all);
+    let offsets: Vec<_> = drain(&mut reader).await.unwrap().into_iter().map(|(offset, _)| offset).collect();
+    assert_eq!(offsets, [0, 1, 2, 3, 4, 5, 7, 9, 11]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_transaction_holds_readers_back_until_it_ends() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = connect(&cluster).await;
+    let partition = Partition::new("t", 0);
+    let mut open = Transaction::open(&client, "open").await;
+    open.put(&partition, &["v0"]).await;
+    put(&client, &partition, &["v1"]).await;
+    let mut watch = client.watch(Isolation::Committed);
+    watch.set(partition.clone(), 0);
+    assert!(tokio::time::timeout(Duration::from_secs(5), watch.next()).await.is_err());
+    let mut reader = client.fetch_range(partition.clone(), None, 0..2, &FetchOptions::default());
+    let reading = tokio::spawn(async move { drain(&mut reader).await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!reading.is_finished());
+    open.end(true).await;
+    assert_eq!(reading.await.unwrap().unwrap(), expected(0..2));
+    assert_eq!(watch.next().await.unwrap().end, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_over_holes_of_compaction_end() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = connect(&cluster).await;
+    let partition = Partition::new("t", 0);
+    // Each batch has the keys 0 to 9, so that only the last one of each key stays.
+    fill(&client, &partition, 20).await;
+    cluster.compact("t", 0);
+    let left: Vec<i64> = cluster.log("t", 0).into_iter().map(|record| record.offset).collect();
+    assert!(left.len() < 50, "{left:?}");
+    for step in [1, 7, 10, 64, 200] {
+        let mut seen = Vec::new();
+        for start in (0..200).step_by(step) {
+            let range = start..(start + step as i64).min(200);
+            let mut reader = client.fetch_range(partition.clone(), None, range, &FetchOptions::default());
+            seen.extend(drain(&mut reader).await.unwrap().into_iter().map(|(offset, _)| offset));
+        }
+        assert_eq!(seen, left, "in ranges of {step}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_cut_back_and_written_anew_is_noticed() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    let client = connect(&cluster).await;
+    let partition = Partition::new("t", 0);
+    fill(&client, &partition, 10).await;
+    let mut options = FetchOptions::default();
+    options.partition_bytes = 1;
+    let mut reader = client.fetch_range(partition.clone(), None, 0..200, &options);
+    let mut stream = client.stream([(partition.clone(), Position::at(0))], &options);
+    for _ in 0..10 {
+        reader.next().await.unwrap().unwrap();
+        stream.next().await.unwrap();
+    }
+    cluster.truncate("t", 0, 50);
+    fill(&client, &partition, 15).await;
+    // Offset 100 is there again, and it is another record than would have come.
+    let error = reader.next().await.unwrap_err();
+    assert!(matches!(error, Error::Truncated { position: 100, end: 50, .. }), "{error:?}");
+    let error = stream.next().await.unwrap_err();
+    assert!(matches!(error, Error::Truncated { position: 100, end: 50, .. }), "{error:?}");
+    assert!(!error.is_retriable());
 }

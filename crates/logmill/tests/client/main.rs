@@ -7,4 +7,6 @@ mod admin;
 mod cluster;
 mod connection;
 mod fetch;
+mod log;
+mod membership;
 mod support;
