@@ -34,6 +34,7 @@ mod take;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -145,11 +146,17 @@ impl Node {
         }
     }
 
-    /// Quiet, and nothing waits.
+    /// Quiet, and nothing waits or is still being read.
     async fn at_rest(&self) {
         self.state.quiet.cancelled().await;
-        while self.state.queue.len() > 0 {
-            self.state.ended.notified().await;
+        loop {
+            let ended = self.state.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.state.queue.len() == 0 && self.state.unread.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
         }
     }
 
