@@ -8,3 +8,4 @@ mod time;
 pub(crate) use connect::{Connect, redis};
 pub(crate) use position::{Bounds, Position};
 pub(crate) use split::Records;
+pub(crate) use time::parse_duration;

@@ -16,6 +16,17 @@ pub(super) fn parse_time(text: &str, now: i64) -> Result<i64, String> {
     })
 }
 
+/// A length of time: `500ms`, `90s`, `5m`, `2h`, `7d`.
+///
+/// # Errors
+/// The text is none; the error says what would be.
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    ago(text)
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map(std::time::Duration::from_millis)
+        .ok_or_else(|| format!("no length of time: {text:?}; write 500ms, 30s or 5m"))
+}
+
 /// `90s`, `5m`, `2h`, `7d` in milliseconds.
 fn ago(text: &str) -> Option<i64> {
     let unit = text.find(|c: char| !c.is_ascii_digit())?;

@@ -1,24 +1,31 @@
-//! `logmill consume`: records to stdout; of a topic, as kcat reads it.
+//! `logmill consume`: records to stdout; of a topic, or as a node of a group.
 
+mod group;
 mod place;
+mod timing;
 mod topic;
+
+use std::time::Duration;
 
 use crate::exit::{Failure, Outcome};
 use crate::input::{Bounds, Connect, Position};
 use crate::output::Shape;
 
-/// It reads, and leaves no trace. kcat's flags, with kcat's meanings.
+/// Without -g it reads, and leaves no trace. With -g it is a node of that group: it shares the topic with the
+/// group's other nodes, prints each record and settles it once its line is written and flushed. kcat's flags,
+/// with kcat's meanings.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     connect: Connect,
-    /// The topic
+    /// The topic; with -g it may be given often
     #[arg(short = 't', long = "topic", required = true)]
     topics: Vec<String>,
     /// Only this partition
-    #[arg(short = 'p', long, value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short = 'p', long, conflicts_with = "group", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
-    /// Where to start: beginning, end, an offset, -N for the last N, s@TIME; and e@TIME where to stop. TIME is 5m (ago), 2026-11-22T10:00Z, or milliseconds since 1970
+    /// Where to start: beginning, end, an offset, -N for the last N, s@TIME; and e@TIME where to stop. With -g it
+    /// counts for a group that is new; TIME is 5m (ago), 2026-11-22T10:00Z, or milliseconds since 1970
     #[arg(short = 'o', long = "offset", value_name = "WHERE", allow_hyphen_values = true)]
     offsets: Vec<Position>,
     /// End when the last record that was there at the start is printed
@@ -42,6 +49,21 @@ pub(crate) struct Args {
     /// Print null as NULL
     #[arg(short = 'Z', long)]
     null: bool,
+    /// Be a node of this group
+    #[arg(short = 'g', long)]
+    group: Option<String>,
+    /// Where the group's units are shared; else LOGMILL_REDIS. Without it they are kept in memory. As a bare flag:
+    /// REDIS_URL, else redis://127.0.0.1:6379
+    #[arg(long, value_name = "URL", requires = "group", num_args = 0..=1, default_missing_value = "")]
+    redis: Option<String>,
+    /// With -g: how long, in seconds, to finish what is in hand when asked to stop
+    #[arg(long, value_name = "SECONDS", requires = "group", default_value_t = 30)]
+    drain_timeout: u64,
+    #[command(flatten)]
+    timing: timing::Timing,
+    /// Say less on stderr
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 impl Args {
@@ -49,9 +71,16 @@ impl Args {
         let (format, key) = (self.format.as_deref(), self.key_delimiter.as_deref());
         Shape::from_flags(self.json, format, key, self.delimiter.as_deref(), self.null)
     }
+
+    fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout)
+    }
 }
 
 pub(crate) async fn run(args: Args) -> Outcome {
     let bounds = Bounds::new(&args.offsets).map_err(Failure::usage)?;
-    topic::run(&args, bounds).await
+    match &args.group {
+        Some(group) => group::run(&args, group, bounds).await,
+        None => topic::run(&args, bounds).await,
+    }
 }
