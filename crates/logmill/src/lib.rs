@@ -3,6 +3,7 @@
 pub mod client;
 pub mod config;
 mod error;
+pub mod inspect;
 pub mod node;
 mod organiser;
 pub mod queue;

@@ -5,6 +5,8 @@ mod broker;
 mod completion;
 mod consume;
 mod demo;
+mod group;
+mod lag;
 mod produce;
 mod stop;
 mod topic;
@@ -29,6 +31,11 @@ pub(crate) enum Command {
     /// Measure this client on this machine: produce, consume, work on a queue
     #[command(subcommand)]
     Bench(bench::Command),
+    /// How many records groups have not settled yet
+    Lag(lag::Args),
+    /// List and describe groups
+    #[command(subcommand)]
+    Group(group::Command),
     /// Print a completion script for a shell
     Completion(completion::Args),
 }
@@ -42,6 +49,8 @@ impl Command {
             Self::Consume(args) => consume::run(args).await,
             Self::Topic(command) => topic::run(command).await,
             Self::Bench(command) => bench::run(command).await,
+            Self::Lag(args) => lag::run(args).await,
+            Self::Group(command) => group::run(command).await,
             Self::Completion(args) => completion::run(&args),
         }
     }
