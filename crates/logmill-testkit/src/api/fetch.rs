@@ -167,9 +167,10 @@ fn read(
     }
     let until = readable(request, log);
     let most = left.min(usize::try_from(asked.partition_max_bytes).unwrap_or(0));
-    data.records = Some(log.read(asked.fetch_offset, until, most, first));
+    let (records, end) = log.read(asked.fetch_offset, until, most, first);
+    data.records = Some(records);
     if request.isolation_level == READ_COMMITTED {
-        let aborted = log.aborted(asked.fetch_offset, until).into_iter();
+        let aborted = log.aborted(asked.fetch_offset, end).into_iter();
         let entry = |a: crate::state::log::Aborted| AbortedTransaction {
             producer_id: a.producer_id,
             first_offset: a.first_offset,

@@ -1,6 +1,6 @@
 //! JoinGroup, 0–9: waits until the rebalance is over.
 //!
-//! Left out: a bound on the size of a group.
+//! Left out: a bound on the size of a group that can be set; it is 10,000.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

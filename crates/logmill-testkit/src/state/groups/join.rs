@@ -9,6 +9,10 @@ use tokio::time::Instant;
 
 use super::{Group, Member, Phase};
 
+/// The most members of a group, ids given out to future ones included. Kafka's own bound is none
+/// (`group.max.size`); this one only keeps memory bounded.
+const MOST_MEMBERS: usize = 10_000;
+
 /// A wish to join, with what is known of who has it.
 #[derive(Debug)]
 pub(crate) struct JoinRequest {
@@ -98,6 +102,9 @@ impl Group {
     }
 
     fn join_new(&mut self, request: JoinRequest, now: Instant) -> Joining {
+        if self.members.len() + self.pending.len() >= MOST_MEMBERS {
+            return Joining::Refused(ErrorCode::GroupMaxSizeReached, request.member);
+        }
         let id = request.fresh_id.clone();
         let Some(instance) = &request.instance else {
             if request.id_required {

@@ -129,25 +129,25 @@ impl Log {
     /// Whole batches from the one that holds `offset` on, up to the offset `until`, cut at `most`
     /// bytes, wherever that falls, as a real broker cuts: a reader meets a partial batch at the end.
     /// The first batch is whole: with `at_least_one` it is given however large (KIP-74), without
-    /// it a first batch above `most` gives nothing.
-    pub(crate) fn read(&self, offset: i64, until: i64, most: usize, at_least_one: bool) -> Bytes {
+    /// it a first batch above `most` gives nothing. Gives also the offset after the last batch begun.
+    pub(crate) fn read(&self, offset: i64, until: i64, most: usize, at_least_one: bool) -> (Bytes, i64) {
         let from = self.position(offset);
         let readable = || self.batches.range(from..).take_while(|batch| batch.base_offset < until);
-        let Some(first) = readable().next() else { return Bytes::new() };
-        if first.size() > most && !at_least_one {
-            return Bytes::new();
-        }
+        let Some(first) = readable().next().filter(|batch| at_least_one || batch.size() <= most) else {
+            return (Bytes::new(), offset);
+        };
         let most = most.max(first.size());
-        let available = self.readable_bytes(offset, until, most);
-        let mut out = BytesMut::with_capacity(available.min(most) + first.size());
+        let mut out = BytesMut::with_capacity(self.readable_bytes(offset, until, most));
+        let mut end = offset;
         for batch in readable() {
             if out.len() >= most {
                 break;
             }
             batch.write(&mut out);
+            end = batch.last_offset() + 1;
         }
         out.truncate(most);
-        out.freeze()
+        (out.freeze(), end)
     }
 
     /// Bytes that a read would find, counted no further than `enough`.
