@@ -1,0 +1,147 @@
+//! Nodes of one group, and the verdict on what they printed.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logmill::client::Client;
+use logmill::{Offset, Partition};
+
+use super::node::NodeProcess;
+use super::tally::{Line, Tally};
+
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
+
+/// What a node may have printed and not yet told the store: a third of the lease between two checkpoints, and
+/// as much again for a busy machine.
+pub(crate) const CHECKPOINT: Duration = Duration::from_secs(2);
+
+/// How long the watermark may take to reach Kafka after the last record.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(20);
+
+pub(crate) struct Fleet {
+    pub(crate) nodes: Vec<NodeProcess>,
+    pub(crate) tally: Arc<Tally>,
+    group: String,
+    topic: String,
+    records: usize,
+    words: Vec<String>,
+    folder: PathBuf,
+    client: Client,
+}
+
+impl Fleet {
+    /// Three nodes of the group, which read the topic. With `redis` they share units.
+    pub(crate) fn start(
+        client: &Client,
+        brokers: &str,
+        group: &str,
+        topic: &str,
+        records: usize,
+        redis: Option<&str>,
+    ) -> Self {
+        let folder = std::env::temp_dir().join(format!("logmill-survive-{}-{group}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let words = "consume -o beginning -J --lease 3s --session-timeout 6s --commit-interval 500ms";
+        let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        words.extend(["-b", brokers, "-g", group, "-t", topic].map(str::to_owned));
+        words.extend(redis.into_iter().flat_map(|url| ["--redis".to_owned(), url.to_owned()]));
+        let mut fleet = Self {
+            nodes: Vec::new(),
+            tally: Arc::new(Tally::new(records)),
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            records,
+            words,
+            folder,
+            client: client.clone(),
+        };
+        fleet.add(3);
+        fleet
+    }
+
+    /// Starts so many more nodes.
+    pub(crate) fn add(&mut self, nodes: usize) {
+        for _ in 0..nodes {
+            let number = self.nodes.len();
+            let words = [&self.words[..], &["-X".to_owned(), format!("client.id=node-{number}")]].concat();
+            self.nodes.push(NodeProcess::start(number, &words, &self.folder, self.tally.clone()));
+        }
+    }
+
+    /// Waits until this share of the records was printed, in per cent.
+    pub(crate) async fn at(&self, percent: usize) {
+        if let Err(problem) = self.tally.reaches(self.records * percent / 100).await {
+            self.fail(&problem);
+        }
+    }
+
+    /// The node that Kafka has given the narrow topic's only partition.
+    pub(crate) async fn organiser(&self) -> usize {
+        let group = self.client.admin().describe_group(&self.group).await.unwrap().unwrap();
+        let member = group.members.iter().find(|member| !member.partitions.is_empty());
+        let Some(member) = member else { self.fail(&format!("no organiser: {group:?}")) };
+        member.client_id.strip_prefix("node-").unwrap().parse().unwrap()
+    }
+
+    /// Waits for the last record, ends the nodes that still run, and judges: nothing is missing, Kafka has it
+    /// all committed, and each line that was repeated was one that `allowed` allows to be.
+    pub(crate) async fn finish(mut self, allowed: impl Fn(&Line) -> bool) {
+        self.at(100).await;
+        self.committed().await;
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].is_running()).collect();
+        for node in &running {
+            self.nodes[*node].signal("TERM");
+        }
+        for node in running {
+            let status = self.nodes[node].wait();
+            if !status.success() {
+                self.fail(&format!("node {node} ended with {status} after SIGTERM"));
+            }
+        }
+        let repeated = self.tally.repeated();
+        let shares = self.tally.shares(self.nodes.len());
+        eprintln!("{}: 0 lost of {}, {} twice, by node {shares:?}", self.group, self.records, repeated.len());
+        let wrong: Vec<&Line> = repeated.iter().filter(|line| !allowed(line)).collect();
+        if !wrong.is_empty() {
+            let some: BTreeSet<usize> = wrong.iter().take(20).map(|line| line.record).collect();
+            let nodes: BTreeSet<usize> = wrong.iter().map(|line| line.node).collect();
+            self.fail(&format!(
+                "{} records came again that no fault allows, such as {some:?}, first from nodes {nodes:?}",
+                wrong.len()
+            ));
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+
+    /// Waits until every partition's watermark is its log's end.
+    async fn committed(&self) {
+        let topic = self.client.topic(&self.topic).await.unwrap();
+        let partitions: Vec<Partition> =
+            topic.partitions.iter().map(|one| Partition::new(topic.name.clone(), one.index)).collect();
+        let reached = async {
+            loop {
+                let committed = self.client.admin().committed(&self.group, Some(&partitions)).await.unwrap();
+                let sum: Offset = committed.values().map(|one| one.offset).sum();
+                if usize::try_from(sum) == Ok(self.records) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if tokio::time::timeout(COMMITTED_WITHIN, reached).await.is_err() {
+            self.fail(&format!("the watermarks do not reach the logs' ends within {COMMITTED_WITHIN:?}"));
+        }
+    }
+
+    /// Fails the test, and shows what the nodes said last.
+    pub(crate) fn fail(&self, problem: &str) -> ! {
+        let words: String = self
+            .nodes
+            .iter()
+            .map(|node| format!("\n  node {}:\n    {}", node.number, node.last_words()))
+            .collect();
+        panic!("{}: {problem}\nlogs are kept in {}{words}", self.group, self.folder.display());
+    }
+}
