@@ -26,6 +26,9 @@ const CONSOLE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 async fn connect(kafka: &Kafka) -> Client {
+    // Shown when a test fails, and with RUST_LOG=logmill=debug in more detail.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     Client::builder().brokers(kafka.bootstrap()).client_id("logmill-test").connect().await.unwrap()
 }
 
@@ -82,8 +85,10 @@ async fn topics(client: &Client) {
     assert_eq!((first.partitions.len(), first.id.is_zero()), (3, false));
     assert_eq!(admin.topic_settings("made").await.unwrap()["retention.ms"], "3600000");
     admin.create_partitions("made", 5).await.unwrap();
-    let widened = admin.describe_topics(&["made"]).await.unwrap();
-    assert_eq!(widened[0].partitions.len(), 5);
+    // The controller has them at once, the broker that answers a moment later.
+    let widened = async { while admin.describe_topics(&["made"]).await.unwrap()[0].partitions.len() < 5 {} };
+    tokio::time::timeout(Duration::from_secs(10), widened).await.unwrap();
+    client.invalidate("made");
     put(client, &Partition::new("made", 4), &["a"]).await;
     admin.delete_topic("made").await.unwrap();
     assert!(matches!(client.topic("made").await.unwrap_err(), Error::UnknownTopic { .. }));
