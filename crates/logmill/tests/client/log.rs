@@ -42,8 +42,6 @@ pub(crate) async fn append(
     transaction: Option<&str>,
 ) -> i64 {
     let deadline = Instant::now() + Duration::from_secs(30);
-    let leader = client.leader(partition).await.unwrap();
-    let connection = client.connection(leader.broker, Purpose::Produce, deadline).await.unwrap();
     let request = ProduceRequest {
         transactional_id: transaction.map(Str::from),
         acks: -1,
@@ -54,11 +52,21 @@ pub(crate) async fn append(
             partition_data: vec![PartitionProduceData { index: partition.index, records: Some(batch) }],
         }],
     };
-    let version = connection.version_up_to::<ProduceRequest>(11).unwrap();
-    let response = connection.start_at(&request, version, deadline).await.unwrap().await.unwrap();
-    let answer = &response.responses[0].partition_responses[0];
-    assert_eq!(answer.error_code, 0, "produce to {partition}: {:?}", answer.error_message);
-    answer.base_offset
+    loop {
+        let leader = client.leader(partition).await.unwrap();
+        let connection = client.connection(leader.broker, Purpose::Produce, deadline).await.unwrap();
+        let version = connection.version_up_to::<ProduceRequest>(11).unwrap();
+        let response = connection.start_at(&request, version, deadline).await.unwrap().await.unwrap();
+        let answer = &response.responses[0].partition_responses[0];
+        let code = ErrorCode::from(answer.error_code);
+        // A leader learns that it is one a moment after the others do.
+        if code.is_retriable() && Instant::now() < deadline {
+            client.leader_failed(partition, &leader);
+            continue;
+        }
+        assert_eq!(code, ErrorCode::None, "produce to {partition}: {:?}", answer.error_message);
+        return answer.base_offset;
+    }
 }
 
 /// Appends one plain batch with these values.
