@@ -70,9 +70,17 @@ impl Fleet {
         }
     }
 
-    /// Waits until this share of the records was printed, in per cent.
+    /// Waits for the moment of the fault: this share of the records is printed, in per cent, and each node has
+    /// had a part in it.
     pub(crate) async fn at(&self, percent: usize) {
-        if let Err(problem) = self.tally.reaches(self.records * percent / 100).await {
+        self.reaches(self.records * percent / 100).await;
+        if let Err(problem) = self.tally.has_all(self.nodes.len()).await {
+            self.fail(&problem);
+        }
+    }
+
+    async fn reaches(&self, wanted: usize) {
+        if let Err(problem) = self.tally.reaches(wanted).await {
             self.fail(&problem);
         }
     }
@@ -88,16 +96,16 @@ impl Fleet {
     /// Waits for the last record, ends the nodes that still run, and judges: nothing is missing, Kafka has it
     /// all committed, and each line that was repeated was one that `allowed` allows to be.
     pub(crate) async fn finish(mut self, allowed: impl Fn(&Line) -> bool) {
-        self.at(100).await;
+        self.reaches(self.records).await;
         self.committed().await;
-        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].is_running()).collect();
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| !self.nodes[*at].was_killed()).collect();
         for node in &running {
             self.nodes[*node].signal("TERM");
         }
         for node in running {
             let status = self.nodes[node].wait();
             if !status.success() {
-                self.fail(&format!("node {node} ended with {status} after SIGTERM"));
+                self.fail(&format!("node {node} ended with {status}, and was to drain at SIGTERM"));
             }
         }
         let repeated = self.tally.repeated();

@@ -20,6 +20,8 @@ const STEP: u32 = 100;
 pub(crate) struct NodeProcess {
     pub(crate) number: usize,
     child: Child,
+    /// The scenario ended it.
+    killed: bool,
     reader: Option<JoinHandle<()>>,
     log: PathBuf,
 }
@@ -36,7 +38,7 @@ impl NodeProcess {
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let reader = std::thread::spawn(move || read(number, stdout, &tally));
-        Self { number, child, reader: Some(reader), log }
+        Self { number, child, killed: false, reader: Some(reader), log }
     }
 
     /// Sends a signal by name. The shell's own `kill` is used: Rust has none without unsafe code.
@@ -48,6 +50,7 @@ impl NodeProcess {
     /// Kills it with SIGKILL, and gives the time of its death. What it wrote before counts.
     pub(crate) fn kill9(&mut self) -> Instant {
         let at = Instant::now();
+        self.killed = true;
         self.child.kill().unwrap();
         self.wait();
         at
@@ -62,9 +65,9 @@ impl NodeProcess {
         status
     }
 
-    /// Whether it runs.
-    pub(crate) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    /// Whether the scenario killed it. Any other node is to live until it is asked to end.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.killed
     }
 
     /// The last lines that it logged.

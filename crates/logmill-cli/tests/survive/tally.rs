@@ -56,6 +56,20 @@ impl Tally {
         Ok(())
     }
 
+    /// Waits until each of the nodes has printed something.
+    ///
+    /// # Errors
+    /// One has not, and no new record came for a minute.
+    pub(crate) async fn has_all(&self, nodes: usize) -> Result<(), String> {
+        let mut distinct = self.distinct.subscribe();
+        while let Some(idle) = self.shares(nodes).iter().position(|share| *share == 0) {
+            if tokio::time::timeout(STALLED, distinct.changed()).await.is_err() {
+                return Err(format!("node {idle} printed nothing, so the fault would not find it at work"));
+            }
+        }
+        Ok(())
+    }
+
     fn missing(&self) -> String {
         let guard = self.lines.lock().unwrap();
         let missing: Vec<usize> = guard
