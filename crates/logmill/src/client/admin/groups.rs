@@ -113,6 +113,8 @@ impl Admin {
         let described = match self.client.ask(ask(), |_| request.clone(), first).await {
             Ok(answer) => answer.response.groups.into_iter().next(),
             Err(Error::Unsupported { .. }) => None,
+            // Kafka 3.9 lists the request also where the newer protocol is switched off.
+            Err(error) if error.code() == Some(ErrorCode::UnsupportedVersion) => None,
             Err(error) => return Err(error),
         };
         Ok(described.filter(|it| it.error_code == 0).map(of_modern))
