@@ -95,12 +95,10 @@ impl Node {
         slots: Arc<dyn StartSlots>,
         private_store: bool,
     ) -> Self {
-        let reading = Reading {
-            state: state.clone(),
-            client: client.clone(),
-            options: FetchOptions::default(),
-            slots: slots.clone(),
-        };
+        let mut options = FetchOptions::from_settings(client.settings());
+        // A unit that this node cannot read for a whole lease goes back to the queue.
+        options.patience = state.settings.lease;
+        let reading = Reading { state: state.clone(), client: client.clone(), options, slots: slots.clone() };
         let stop_organising = CancellationToken::new();
         let organise = organise::run(client, state.clone(), private_store, stop_organising.clone());
         Self {
