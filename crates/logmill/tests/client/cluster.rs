@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use logmill::Error;
+use logmill::client::Purpose;
 use logmill_protocol::ids::Partition;
 use logmill_testkit::{Api, Fault};
 use tokio::time::Instant;
@@ -172,4 +173,30 @@ async fn new_partitions_are_noticed_without_a_failure() {
     client.admin().create_partitions("t", 4).await.unwrap();
     changes.changed().await.unwrap();
     assert_eq!(client.topic("t").await.unwrap().partitions.len(), 4);
+}
+
+/// A reader's next fetch lies still while the reader works on the last one, whatever it is waiting for.
+#[tokio::test(start_paused = true)]
+async fn whoever_asked_and_is_not_polled_holds_nobody_up() {
+    let cluster = cluster(1);
+    cluster.create_topic("t", 1);
+    cluster.create_topic("u", 1);
+    let client = connect(&cluster).await;
+    let broker = client.leader(&Partition::new("t", 0)).await.unwrap().broker;
+    let soon = Instant::now() + Duration::from_secs(20);
+
+    // One connects and one asks about a topic, and neither is polled again.
+    let mut connecting = Box::pin(client.connection(broker, Purpose::Watch, soon));
+    assert!(futures_util::poll!(&mut connecting).is_pending());
+    client.invalidate("t");
+    let mut asking = Box::pin(client.topic("t"));
+    assert!(futures_util::poll!(&mut asking).is_pending());
+
+    let others = async {
+        client.connection(broker, Purpose::Watch, soon).await.unwrap();
+        client.topic("u").await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(60), others).await.expect("held up by one who is not polled");
+    connecting.await.unwrap();
+    asking.await.unwrap();
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::in_a_task::in_a_task;
 use crate::client::connection::{Connection, ConnectionOptions};
 use crate::client::transport::{Address, Transport};
 use crate::error::{Error, Result};
@@ -53,18 +54,24 @@ impl Slot {
     }
 }
 
+/// How connections are made.
+#[derive(Debug)]
+struct Dialler {
+    transport: Transport,
+    options: ConnectionOptions,
+    backoff: Backoff,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pool {
-    pub(super) transport: Transport,
-    pub(super) options: ConnectionOptions,
-    pub(super) backoff: Backoff,
+    dialler: Arc<Dialler>,
     slots: Mutex<BTreeMap<(Address, Purpose), Arc<Slot>>>,
 }
 
 impl Pool {
     pub(super) fn new(transport: Transport, options: ConnectionOptions, backoff: Backoff) -> Self {
-        Self { transport, options, backoff, slots: Mutex::default() }
+        Self { dialler: Arc::new(Dialler { transport, options, backoff }), slots: Mutex::default() }
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<(Address, Purpose), Arc<Slot>>> {
@@ -85,6 +92,40 @@ impl Pool {
         if let Some(connection) = slot.current() {
             return Ok(connection);
         }
+        let (dialler, address) = (Arc::clone(&self.dialler), address.clone());
+        in_a_task(async move { dialler.dial(&slot, address, deadline).await }).await?
+    }
+
+    /// Whether a connection to that address is open for short questions; `None` if none was tried or
+    /// it has ended, `Some(false)` if the last attempt failed.
+    pub(super) fn health(&self, address: &Address) -> Option<bool> {
+        let slot = self.slots().get(&(address.clone(), Purpose::Control)).cloned()?;
+        if slot.current().is_some() {
+            return Some(true);
+        }
+        let dialling = slot.dialling.try_lock().ok()?;
+        (dialling.failures > 0).then_some(false)
+    }
+
+    /// Lets go of connections to addresses that are no broker's any more, and of those of a
+    /// membership that has ended.
+    pub(super) fn retain(&self, keep: impl Fn(&Address, Purpose) -> bool) {
+        self.slots().retain(|(address, purpose), _| keep(address, *purpose));
+    }
+
+    /// Ends all connections.
+    pub(super) fn close(&self) {
+        for slot in std::mem::take(&mut *self.slots()).into_values() {
+            if let Some(connection) = slot.current() {
+                connection.close();
+            }
+        }
+    }
+}
+
+impl Dialler {
+    /// Connects, one attempt at a time for a slot.
+    async fn dial(&self, slot: &Slot, address: Address, deadline: Instant) -> Result<Connection> {
         let attempts = slot.attempts.load(Ordering::Relaxed);
         let mut dialling = slot.dialling.lock().await;
         if let Some(connection) = slot.current() {
@@ -119,31 +160,5 @@ impl Pool {
             }
         }
         outcome
-    }
-
-    /// Whether a connection to that address is open for short questions; `None` if none was tried or
-    /// it has ended, `Some(false)` if the last attempt failed.
-    pub(super) fn health(&self, address: &Address) -> Option<bool> {
-        let slot = self.slots().get(&(address.clone(), Purpose::Control)).cloned()?;
-        if slot.current().is_some() {
-            return Some(true);
-        }
-        let dialling = slot.dialling.try_lock().ok()?;
-        (dialling.failures > 0).then_some(false)
-    }
-
-    /// Lets go of connections to addresses that are no broker's any more, and of those of a
-    /// membership that has ended.
-    pub(super) fn retain(&self, keep: impl Fn(&Address, Purpose) -> bool) {
-        self.slots().retain(|(address, purpose), _| keep(address, *purpose));
-    }
-
-    /// Ends all connections.
-    pub(super) fn close(&self) {
-        for slot in std::mem::take(&mut *self.slots()).into_values() {
-            if let Some(connection) = slot.current() {
-                connection.close();
-            }
-        }
     }
 }

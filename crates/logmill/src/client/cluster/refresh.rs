@@ -11,6 +11,7 @@ use logmill_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic
 use logmill_protocol::wire::Str;
 use tokio::time::Instant;
 
+use super::in_a_task::in_a_task;
 use super::{Client, Inner, Leader, Purpose, Retry, TopicInfo};
 use crate::client::connection::Connection;
 use crate::client::transport::Address;
@@ -67,6 +68,12 @@ impl Client {
         if let Some(info) = known {
             return Ok(info);
         }
+        let (client, name) = (self.clone(), name.to_owned());
+        in_a_task(async move { client.ask_for_topic(&name, deadline).await }).await?
+    }
+
+    /// Asks for a topic when it is our turn.
+    async fn ask_for_topic(&self, name: &str, deadline: Instant) -> Result<Arc<TopicInfo>> {
         let _turn = self.inner.refreshing.lock().await;
         // While we waited for our turn, somebody else's question may have brought it.
         let (known, fetched) = {
