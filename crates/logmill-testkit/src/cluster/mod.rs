@@ -12,8 +12,8 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::DuplexStream;
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::Origin;
 use crate::faults::{Fault, Rule};
@@ -38,7 +38,7 @@ const DUPLEX: usize = 256 * 1024;
 pub struct Cluster {
     shared: Arc<Shared>,
     /// Dropped with the last handle, which ends every task.
-    stop: Arc<watch::Sender<()>>,
+    _stop: Arc<DropGuard>,
 }
 
 impl Cluster {
@@ -47,7 +47,8 @@ impl Cluster {
     pub fn start(mut options: ClusterOptions) -> Self {
         options.brokers = options.brokers.max(1);
         let state = State::new(options, Instant::now());
-        Self { shared: Arc::new(Shared::new(state)), stop: Arc::new(watch::Sender::new(())) }
+        let stop = CancellationToken::new();
+        Self { shared: Arc::new(Shared::new(state, stop.clone())), _stop: Arc::new(stop.drop_guard()) }
     }
 
     /// The in-process addresses of the brokers, `host:port` separated by commas, for a client whose
@@ -85,7 +86,7 @@ impl Cluster {
             host: "/in-process".into(),
             client_id: Default::default(),
         };
-        tokio::spawn(listener::serve(Arc::clone(&self.shared), origin, ours, self.stop.subscribe()));
+        tokio::spawn(listener::serve(Arc::clone(&self.shared), origin, ours));
         Ok(theirs)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Cluster;
 use crate::api::Origin;
@@ -71,17 +71,17 @@ impl Cluster {
             if let Some(broker) = self.shared.lock().state.brokers.get_mut(id) {
                 broker.addresses.insert(Entry::Tcp, Address { host: host.into(), port: local.port() });
             }
-            tokio::spawn(accept(Arc::clone(&self.shared), id, listener, self.stop.subscribe()));
+            tokio::spawn(accept(Arc::clone(&self.shared), id, listener, self.shared.stop.clone()));
         }
         Ok(addresses.join(","))
     }
 }
 
-async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener, mut stop: watch::Receiver<()>) {
+async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.changed() => return,
+            () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -96,6 +96,6 @@ async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener, mut sto
         let _ = stream.set_nodelay(true);
         let host = format!("/{}", peer.ip()).into();
         let origin = Origin { broker, entry: Entry::Tcp, host, client_id: Default::default() };
-        tokio::spawn(listener::serve(Arc::clone(&shared), origin, stream, stop.clone()));
+        tokio::spawn(listener::serve(Arc::clone(&shared), origin, stream));
     }
 }

@@ -44,9 +44,7 @@ impl Cluster {
     /// There is no such broker.
     pub fn crash(&self, broker: i32) {
         self.set_up(broker, false);
-        if let Some(crashes) = self.shared.crashes.get(&broker) {
-            crashes.send_modify(|count| *count += 1);
-        }
+        self.shared.crash(broker);
     }
 
     /// Brings a broker back with its logs. It leads again what had no leader; the rest stays where it

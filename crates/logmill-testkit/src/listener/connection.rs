@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 
 use super::Shared;
 use super::exchange::{Reply, exchange};
@@ -13,23 +12,19 @@ use super::frames::Frames;
 use crate::api::Origin;
 
 /// Serves a connection until the client closes it, the broker crashes or the cluster is dropped.
-/// `stop` ends when the cluster is dropped.
-pub(crate) async fn serve<S>(shared: Arc<Shared>, origin: Origin, stream: S, mut stop: watch::Receiver<()>)
+pub(crate) async fn serve<S>(shared: Arc<Shared>, origin: Origin, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let broker = origin.broker;
-    let Some(crashes) = shared.crashes.get(&broker) else { return };
-    let mut crashes = crashes.subscribe();
-    crashes.mark_unchanged();
+    let Some(life) = shared.life(broker) else { return };
     if !shared.lock().state.brokers.is_up(broker) {
         return;
     }
     let host = origin.host.clone();
     let ended = tokio::select! {
         biased;
-        _ = stop.changed() => return,
-        _ = crashes.changed() => return,
+        () = life.cancelled() => return,
         ended = frames(&shared, origin, stream) => ended,
     };
     match ended {

@@ -54,6 +54,9 @@ impl Organiser {
             self.doubt(partition);
             return None;
         }
+        if snapshot.planned < held.planned {
+            self.plan_again(partition, snapshot.planned);
+        }
         if snapshot.watermark < held.committed.watermark {
             // Within a generation a commit never lowers what Kafka has.
             if let Err(problem) = self.raise(&mut held).await {

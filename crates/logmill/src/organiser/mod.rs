@@ -24,7 +24,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use logmill_protocol::ids::Partition;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -101,28 +101,32 @@ impl Organiser {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut commit = tokio::time::interval(self.settings.commit_interval);
         commit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let recover_at = self.unready.values().min().copied();
-            let grown = async {
-                tokio::time::sleep_until(self.look_at).await;
-                self.watch.next().await
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                event = self.membership.next() => match event {
-                    Some(event) => self.on(event).await,
-                    None => break,
-                },
-                Some(release) = self.leaving.next() => self.release(release).await,
-                () = at(recover_at) => self.recover_unready().await,
-                _ = commit.tick() => self.commit().await,
-                () = at(self.full_at) => self.plan_full().await,
-                grown = grown => self.grown(grown).await,
-            }
-        }
+        // A step that waits for a broker that does not answer is given up: each can end anywhere, as in a crash.
+        while let Some(true) = stop.run_until_cancelled(self.step(&mut commit)).await {}
         self.commit().await;
         self.membership.leave().await;
+    }
+
+    /// Does what is due next. False when the membership has ended.
+    async fn step(&mut self, commit: &mut Interval) -> bool {
+        let recover_at = self.unready.values().min().copied();
+        let grown = async {
+            tokio::time::sleep_until(self.look_at).await;
+            self.watch.next().await
+        };
+        tokio::select! {
+            biased;
+            event = self.membership.next() => match event {
+                Some(event) => self.on(event).await,
+                None => return false,
+            },
+            Some(release) = self.leaving.next() => self.release(release).await,
+            () = at(recover_at) => self.recover_unready().await,
+            _ = commit.tick() => self.commit().await,
+            () = at(self.full_at) => self.plan_full().await,
+            grown = grown => self.grown(grown).await,
+        }
+        true
     }
 
     async fn on(&mut self, event: Event) {

@@ -63,6 +63,15 @@ impl Organiser {
         self.plan(&partition).await;
     }
 
+    /// The store lost its last plans in a failover. The watch is set back with it, for it tells only of what is new.
+    pub(super) fn plan_again(&mut self, partition: &Partition, planned: Offset) {
+        if let Some(held) = self.held.get_mut(partition) {
+            debug!(%partition, planned, known = held.planned, "the store went back: planning again");
+            held.planned = planned;
+            self.watch.set(partition.clone(), planned);
+        }
+    }
+
     /// Plans what had no room before.
     pub(super) async fn plan_full(&mut self) {
         self.full_at = None;
