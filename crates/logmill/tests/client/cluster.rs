@@ -1,12 +1,15 @@
 //! The cluster's metadata: leaders that move, brokers that fall, topics that come, go, and come again.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::poll;
 use logmill::Error;
-use logmill::client::Purpose;
+use logmill::client::{Client, Purpose, Transport};
 use logmill_protocol::ids::Partition;
-use logmill_testkit::{Api, Fault};
-use tokio::time::Instant;
+use logmill_testkit::{Api, Cluster, Fault};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{builder, cluster, connect, put};
 
@@ -175,28 +178,68 @@ async fn new_partitions_are_noticed_without_a_failure() {
     assert_eq!(client.topic("t").await.unwrap().partitions.len(), 4);
 }
 
-/// A reader's next fetch lies still while the reader works on the last one, whatever it is waiting for.
+/// A client whose dialling waits while the gate is shut.
+async fn behind_a_gate(cluster: &Cluster) -> (Client, watch::Sender<bool>) {
+    let (gate, open) = watch::channel(true);
+    let dialled = cluster.clone();
+    let transport = Transport::new(move |address| {
+        let (cluster, mut open) = (dialled.clone(), open.clone());
+        async move {
+            open.wait_for(|open| *open).await.unwrap();
+            cluster.dial(&address.host, address.port)
+        }
+    });
+    (builder(cluster).transport(transport).connect().await.unwrap(), gate)
+}
+
+/// A loop that looks at something else for a while leaves its questions where they stand.
 #[tokio::test(start_paused = true)]
-async fn whoever_asked_and_is_not_polled_holds_nobody_up() {
+async fn one_who_asked_and_stopped_listening_holds_nobody_up() {
     let cluster = cluster(1);
     cluster.create_topic("t", 1);
-    cluster.create_topic("u", 1);
-    let client = connect(&cluster).await;
-    let broker = client.leader(&Partition::new("t", 0)).await.unwrap().broker;
-    let soon = Instant::now() + Duration::from_secs(20);
-
-    // One connects and one asks about a topic, and neither is polled again.
-    let mut connecting = Box::pin(client.connection(broker, Purpose::Watch, soon));
-    assert!(futures_util::poll!(&mut connecting).is_pending());
-    client.invalidate("t");
-    let mut asking = Box::pin(client.topic("t"));
-    assert!(futures_util::poll!(&mut asking).is_pending());
-
+    let partition = Partition::new("t", 0);
+    let (client, gate) = behind_a_gate(&cluster).await;
+    let leader = client.leader(&partition).await.unwrap();
+    cluster.crash(1);
+    cluster.restart(1);
+    gate.send_replace(false);
+    client.leader_failed(&partition, &leader);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut question = pin!(client.leader(&partition));
+    let mut connection = pin!(client.connection(leader.broker, Purpose::Produce, deadline));
+    for _ in 0..10 {
+        assert!(poll!(&mut question).is_pending());
+        assert!(poll!(&mut connection).is_pending());
+        tokio::task::yield_now().await;
+    }
+    gate.send_replace(true);
     let others = async {
-        client.connection(broker, Purpose::Watch, soon).await.unwrap();
-        client.topic("u").await.unwrap();
+        client.leader(&partition).await.unwrap();
+        client.connection(leader.broker, Purpose::Produce, deadline).await.unwrap();
     };
-    tokio::time::timeout(Duration::from_secs(60), others).await.expect("held up by one who is not polled");
-    connecting.await.unwrap();
-    asking.await.unwrap();
+    timeout(Duration::from_secs(30), others).await.expect("the others are held up");
+    question.await.unwrap();
+    connection.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_connection_waits_no_longer_than_it_said_and_the_attempt_goes_on() {
+    let cluster = cluster(1);
+    let (client, gate) = behind_a_gate(&cluster).await;
+    let (broker, _) = client.brokers()[0].clone();
+    gate.send_replace(false);
+    let start = Instant::now();
+    let within = |seconds| client.connection(broker, Purpose::Produce, start + Duration::from_secs(seconds));
+    let (hasty, patient) = tokio::join!(within(1), async {
+        let patient = within(5);
+        let opened = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            gate.send_replace(true);
+        };
+        tokio::join!(patient, opened).0
+    });
+    let hasty = hasty.unwrap_err();
+    assert!(matches!(hasty, Error::Unreachable { .. }), "{hasty:?}");
+    patient.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
 }

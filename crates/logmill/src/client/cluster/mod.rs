@@ -4,7 +4,6 @@ pub(crate) mod backoff;
 mod builder;
 mod call;
 mod fan_out;
-mod in_a_task;
 mod metadata;
 mod pool;
 mod refresh;

@@ -2,13 +2,14 @@
 //! again with growing pauses when lost.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::in_a_task::in_a_task;
 use crate::client::connection::{Connection, ConnectionOptions};
 use crate::client::transport::{Address, Transport};
 use crate::error::{Error, Result};
@@ -30,18 +31,17 @@ pub enum Purpose {
     Group(u64),
 }
 
+/// An attempt to connect, and how it ended once it has; `None` if its runtime ended first. It is a task of
+/// its own: those who wait for it may look away or go, and hold up neither it nor each other.
+type Attempt = Shared<BoxFuture<'static, Option<Result<Connection>>>>;
+
 /// One broker for one purpose.
 #[derive(Debug, Default)]
 struct Slot {
-    current: Mutex<Option<Connection>>,
-    /// How many attempts to connect have ended.
-    attempts: AtomicU64,
-    /// Held while connecting.
-    dialling: tokio::sync::Mutex<Dialling>,
-}
-
-#[derive(Debug, Default)]
-struct Dialling {
+    current: Option<Connection>,
+    /// The attempt under way.
+    attempt: Option<Attempt>,
+    /// How many failed in a row, until when the next one waits, and why the last one failed.
     failures: u32,
     not_before: Option<Instant>,
     last: Option<Error>,
@@ -49,33 +49,37 @@ struct Dialling {
 
 impl Slot {
     fn current(&self) -> Option<Connection> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.clone().filter(|connection| !connection.is_closed())
+        self.current.clone().filter(|connection| !connection.is_closed())
+    }
+
+    /// The attempt under way.
+    fn attempt(&self) -> Option<Attempt> {
+        self.attempt.clone().filter(|attempt| attempt.peek().is_none())
     }
 }
 
-/// How connections are made.
+/// See the module.
 #[derive(Debug)]
+pub(super) struct Pool {
+    dialler: Dialler,
+    slots: Mutex<BTreeMap<(Address, Purpose), Arc<Mutex<Slot>>>>,
+}
+
+/// How connections are made.
+#[derive(Clone, Debug)]
 struct Dialler {
     transport: Transport,
     options: ConnectionOptions,
     backoff: Backoff,
 }
 
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Pool {
-    dialler: Arc<Dialler>,
-    slots: Mutex<BTreeMap<(Address, Purpose), Arc<Slot>>>,
-}
-
 impl Pool {
     pub(super) fn new(transport: Transport, options: ConnectionOptions, backoff: Backoff) -> Self {
-        Self { dialler: Arc::new(Dialler { transport, options, backoff }), slots: Mutex::default() }
+        Self { dialler: Dialler { transport, options, backoff }, slots: Mutex::default() }
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<(Address, Purpose), Arc<Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<(Address, Purpose), Arc<Mutex<Slot>>>> {
+        lock(&self.slots)
     }
 
     /// The connection to that address for that purpose; made if there is none.
@@ -88,23 +92,47 @@ impl Pool {
         purpose: Purpose,
         deadline: Instant,
     ) -> Result<Connection> {
-        let slot = Arc::clone(self.slots().entry((address.clone(), purpose)).or_default());
-        if let Some(connection) = slot.current() {
-            return Ok(connection);
+        let asked = Instant::now();
+        let shared = Arc::clone(self.slots().entry((address.clone(), purpose)).or_default());
+        let attempt = {
+            let mut slot = lock(&shared);
+            if let Some(connection) = slot.current() {
+                return Ok(connection);
+            }
+            match (slot.attempt(), slot.not_before, &slot.last) {
+                (Some(attempt), ..) => attempt,
+                (None, Some(pause), Some(last)) if pause > deadline => return Err(last.clone()),
+                (None, pause, _) => {
+                    let dialling = self.dialler.clone().dial(address.clone(), pause, Arc::clone(&shared));
+                    let attempt = tokio::spawn(dialling).map(|ended| ended.ok()).boxed().shared();
+                    slot.attempt = Some(attempt.clone());
+                    attempt
+                }
+            }
+        };
+        match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => {
+                let reason = "the runtime that was connecting has ended".into();
+                Err(Error::NotSent { address: address.clone(), api: None, reason })
+            }
+            Err(_) => {
+                let waited = format!("no connection within {:?}", asked.elapsed());
+                let source = Arc::new(io::Error::new(io::ErrorKind::TimedOut, waited));
+                Err(Error::Unreachable { address: address.clone(), source })
+            }
         }
-        let (dialler, address) = (Arc::clone(&self.dialler), address.clone());
-        in_a_task(async move { dialler.dial(&slot, address, deadline).await }).await?
     }
 
     /// Whether a connection to that address is open for short questions; `None` if none was tried or
     /// it has ended, `Some(false)` if the last attempt failed.
     pub(super) fn health(&self, address: &Address) -> Option<bool> {
         let slot = self.slots().get(&(address.clone(), Purpose::Control)).cloned()?;
+        let slot = lock(&slot);
         if slot.current().is_some() {
             return Some(true);
         }
-        let dialling = slot.dialling.try_lock().ok()?;
-        (dialling.failures > 0).then_some(false)
+        (slot.attempt().is_none() && slot.failures > 0).then_some(false)
     }
 
     /// Lets go of connections to addresses that are no broker's any more, and of those of a
@@ -116,7 +144,7 @@ impl Pool {
     /// Ends all connections.
     pub(super) fn close(&self) {
         for slot in std::mem::take(&mut *self.slots()).into_values() {
-            if let Some(connection) = slot.current() {
+            if let Some(connection) = lock(&slot).current() {
                 connection.close();
             }
         }
@@ -124,41 +152,32 @@ impl Pool {
 }
 
 impl Dialler {
-    /// Connects, one attempt at a time for a slot.
-    async fn dial(&self, slot: &Slot, address: Address, deadline: Instant) -> Result<Connection> {
-        let attempts = slot.attempts.load(Ordering::Relaxed);
-        let mut dialling = slot.dialling.lock().await;
-        if let Some(connection) = slot.current() {
-            return Ok(connection);
-        }
-        if let Some(last) = &dialling.last
-            && slot.attempts.load(Ordering::Relaxed) > attempts
-        {
-            // Somebody tried while we waited for our turn; trying again at once would not help.
-            return Err(last.clone());
-        }
-        if let Some(pause) = dialling.not_before {
-            if pause > deadline
-                && let Some(last) = &dialling.last
-            {
-                return Err(last.clone());
-            }
+    /// One attempt, after the pause.
+    async fn dial(
+        self,
+        address: Address,
+        pause: Option<Instant>,
+        slot: Arc<Mutex<Slot>>,
+    ) -> Result<Connection> {
+        if let Some(pause) = pause {
             tokio::time::sleep_until(pause).await;
         }
         let outcome = Connection::open(&self.transport, address.clone(), &self.options).await;
-        slot.attempts.fetch_add(1, Ordering::Relaxed);
+        let mut slot = lock(&slot);
+        slot.attempt = None;
         match &outcome {
-            Ok(connection) => {
-                *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
-                *dialling = Dialling::default();
-            }
+            Ok(connection) => *slot = Slot { current: Some(connection.clone()), ..Slot::default() },
             Err(error) => {
                 tracing::debug!(broker = %address, %error, "cannot connect");
-                dialling.failures = dialling.failures.saturating_add(1);
-                dialling.not_before = Some(Instant::now() + self.backoff.pause(dialling.failures));
-                dialling.last = Some(error.clone());
+                slot.failures = slot.failures.saturating_add(1);
+                slot.not_before = Some(Instant::now() + self.backoff.pause(slot.failures));
+                slot.last = Some(error.clone());
             }
         }
         outcome
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

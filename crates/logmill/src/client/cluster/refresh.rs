@@ -10,8 +10,8 @@ use logmill_protocol::messages::ApiKey;
 use logmill_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use logmill_protocol::wire::Str;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::in_a_task::in_a_task;
 use super::{Client, Inner, Leader, Purpose, Retry, TopicInfo};
 use crate::client::connection::Connection;
 use crate::client::transport::Address;
@@ -68,17 +68,27 @@ impl Client {
         if let Some(info) = known {
             return Ok(info);
         }
-        let (client, name) = (self.clone(), name.to_owned());
-        in_a_task(async move { client.ask_for_topic(&name, deadline).await }).await?
+        // In a task of its own, which ends with our interest: whoever looks away while it has the turn
+        // must not keep it from the others.
+        let (asked, asking) = (Instant::now(), self.clone().ask_for_topic(name.into(), deadline));
+        let asking = AbortOnDropHandle::new(tokio::spawn(asking));
+        match tokio::time::timeout_at(deadline, asking).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::Closed { what: "the client's runtime" }),
+            Err(_) => Err(self.no_broker(self.inner.bootstrap.first().map(|address| Error::Timeout {
+                address: address.clone(),
+                api: ApiKey::Metadata,
+                after: asked.elapsed(),
+            }))),
+        }
     }
 
-    /// Asks for a topic when it is our turn.
-    async fn ask_for_topic(&self, name: &str, deadline: Instant) -> Result<Arc<TopicInfo>> {
+    async fn ask_for_topic(self, name: Arc<str>, deadline: Instant) -> Result<Arc<TopicInfo>> {
         let _turn = self.inner.refreshing.lock().await;
         // While we waited for our turn, somebody else's question may have brought it.
         let (known, fetched) = {
             let mut metadata = self.metadata();
-            (metadata.topic(name), metadata.fetched(name))
+            (metadata.topic(&name), metadata.fetched(&name))
         };
         if let Some(info) = known {
             return Ok(info);
@@ -87,14 +97,14 @@ impl Client {
             tokio::time::sleep_until(fetched + self.inner.backoff.first).await;
         }
         let mut topics = self.metadata().wanted(false, None);
-        if !topics.iter().any(|topic| &**topic == name) {
-            topics.push(name.into());
+        if !topics.contains(&name) {
+            topics.push(Arc::clone(&name));
         }
         let refused = self.refresh(&topics, deadline).await?;
-        let known = self.metadata().topic(name);
-        known.ok_or_else(|| match refused.get(name) {
+        let known = self.metadata().topic(&name);
+        known.ok_or_else(|| match refused.get(&name) {
             None | Some(ErrorCode::UnknownTopicOrPartition) => {
-                Error::UnknownTopic { topic: name.to_owned(), brokers: self.bootstrap() }
+                Error::UnknownTopic { topic: name.to_string(), brokers: self.bootstrap() }
             }
             Some(code) => Error::refused(ApiKey::Metadata, *code, format!("topic {name:?}")),
         })
