@@ -10,10 +10,11 @@
 //! | `node` | one process: started, killed, paused, its lines read |
 //! | `tally` | who printed what, and when |
 //! | `fleet` | three nodes of a group, and the verdict |
-//! | `nodes`, `redis`, `template` | the scenarios |
+//! | `nodes`, `redis`, `kafka`, `template` | the scenarios |
 #![allow(clippy::unwrap_used)]
 
 mod fleet;
+mod kafka;
 mod node;
 mod nodes;
 mod redis;
