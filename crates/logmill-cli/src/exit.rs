@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use logmill::store::StoreError;
 use logmill::{Error, ErrorCode};
 
 /// What `--help` says about exit codes.
@@ -81,6 +82,11 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Disconnected { .. } => Exit::NoConnection,
         Error::NoBroker { last, .. } | Error::GaveUp { last, .. } => exit_of(last),
         Error::Produce(error) => exit_of(error.reason()),
+        Error::Store { source } => match **source {
+            StoreError::Unreachable { .. } | StoreError::NotAStore { .. } => Exit::NoConnection,
+            StoreError::TimedOut { .. } => Exit::TimedOut,
+            _ => Exit::Failed,
+        },
         Error::Refused { code, .. } => match code {
             ErrorCode::UnknownTopicOrPartition | ErrorCode::GroupIdNotFound => Exit::NotFound,
             ErrorCode::TopicAuthorizationFailed

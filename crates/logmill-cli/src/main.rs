@@ -3,7 +3,6 @@
 
 mod commands;
 mod exit;
-#[allow(dead_code, unused_imports)] // consume -g uses the rest; it lands with the node.
 mod input;
 mod now;
 mod output;
