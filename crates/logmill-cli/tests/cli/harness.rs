@@ -1,7 +1,7 @@
 //! Runs the built program, and a broker of its own for each test.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// `logmill broker` on free ports; killed on drop.
 pub(crate) struct Broker {
@@ -28,6 +28,39 @@ impl Broker {
 }
 
 impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running command whose lines are read as they come; killed on drop.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) fn start(words: &[&str]) -> Self {
+        let mut child = program(words).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next line; none once its stdout is closed.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        self.lines.next().map(Result::unwrap)
+    }
+
+    /// Sends a signal by name, and gives what it printed from then on and its exit code.
+    pub(crate) fn signal(mut self, name: &str) -> (Vec<String>, Option<i32>) {
+        signal(self.child.id(), name);
+        let rest = self.lines.by_ref().map(Result::unwrap).collect();
+        (rest, self.child.wait().unwrap().code())
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

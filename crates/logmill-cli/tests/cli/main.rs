@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod errors;
+mod group;
 mod harness;
 mod java;
 mod kcat;
+mod node;
 mod produce;
 mod topic;
