@@ -74,18 +74,19 @@ fn start(bounds: Bounds) -> Outcome<Start> {
 async fn work(node: &Node, shape: &Shape, mut left: u64, goal: Option<Goal>, stop: &mut Stop) -> Outcome {
     let mut out = BufWriter::new(std::io::stdout());
     let mut held: Vec<Delivery> = Vec::new();
+    // One for all rounds: begun anew with each, it would never look while records keep coming.
+    let mut goal = pin!(async {
+        match &goal {
+            Some(goal) => goal.reached().await,
+            None => std::future::pending().await,
+        }
+    });
     while left > 0 {
-        let look = async {
-            match &goal {
-                Some(goal) => goal.reached().await,
-                None => std::future::pending().await,
-            }
-        };
         let first = tokio::select! {
             biased;
             asked = stop.asked() => return asked,
             delivery = node.recv() => delivery?,
-            reached = look => return reached,
+            reached = &mut goal => return reached,
         };
         let mut next = first;
         while let Some(delivery) = next {

@@ -28,7 +28,8 @@ pub(crate) struct Args {
     /// counts for a group that is new; TIME is 5m (ago), 2026-11-22T10:00Z, or milliseconds since 1970
     #[arg(short = 'o', long = "offset", value_name = "WHERE", allow_hyphen_values = true)]
     offsets: Vec<Position>,
-    /// End when the last record that was there at the start is printed
+    /// End when the last record that was there at the start is printed. With -g: when the group, this node or another,
+    /// has settled and committed all that was there; what comes meanwhile may be printed too
     #[arg(short = 'e', long)]
     exit: bool,
     /// End after so many records
