@@ -17,6 +17,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Line {
     /// Who ran; the driver's name for it.
+    #[serde(default)]
     pub(crate) peer: String,
     /// `produce`, `consume`, `queue`, or `ideal` for the bare loop beside a queue.
     pub(crate) mode: String,
@@ -25,6 +26,23 @@ pub(crate) struct Line {
     pub(crate) records: usize,
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
+}
+
+/// What a program prints: a line for each run, or logmill's document of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Printed {
+    Document { runs: Vec<Line> },
+    Line(Line),
+}
+
+impl Printed {
+    fn lines(self) -> Vec<Line> {
+        match self {
+            Self::Document { runs } => runs,
+            Self::Line(line) => vec![line],
+        }
+    }
 }
 
 impl Line {
@@ -173,8 +191,11 @@ impl Peer {
         }
         let text = String::from_utf8(output.stdout)?;
         let mut lines = Vec::new();
+        let mut printed = Vec::new();
         for line in text.lines().filter(|line| line.starts_with('{')) {
-            let mut line: Line = serde_json::from_str(line)?;
+            printed.extend(serde_json::from_str::<Printed>(line)?.lines());
+        }
+        for mut line in printed {
             eprintln!(
                 "    {:<8} {:>8.0} ns CPU a record {:>12.0} records/s",
                 line.mode,
