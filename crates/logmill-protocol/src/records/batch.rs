@@ -19,7 +19,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn read(bytes: Bytes) -> Result<Self, BatchError> {
+    pub(super) fn read(bytes: Bytes) -> Result<Self, BatchError> {
         let header = BatchHeader::read(&bytes)?;
         let id = header.attributes.codec();
         let compression = Compression::try_from(id)

@@ -14,6 +14,7 @@ mod closed;
 mod compression;
 mod control;
 mod error;
+mod halves;
 mod header;
 mod layout;
 mod record;
