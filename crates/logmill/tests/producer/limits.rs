@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use logmill::{Error, Record};
 use logmill_protocol::error::ErrorCode;
-use logmill_testkit::{Api, Fault};
+use logmill_testkit::{Api, Cluster, ClusterOptions, Fault};
 
-use super::{cluster, enqueue, logged, producer};
+use super::{all_persisted_in_order, cluster, enqueue, logged, producer};
 
 #[tokio::test(start_paused = true)]
 async fn a_record_too_large_fails_alone() {
@@ -148,4 +148,62 @@ async fn a_refusal_is_the_batchs_and_the_next_goes_on() {
     producer.flush().await.unwrap();
     drop(pending);
     assert_eq!(logged(&cluster, 0), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_too_large_for_the_topic_go_on_in_halves() {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        for idempotent in ["true", "false"] {
+            let cluster = Cluster::start(ClusterOptions::brokers(1).seed(1));
+            // Some five records; a batch has hundreds, and five are in flight.
+            cluster.create_topic_with("t", 1, &[("max.message.bytes", "120")]);
+            let one_by_one = if idempotent == "true" { "5" } else { "1" };
+            let settings = [
+                ("compression.type", codec),
+                ("batch.size", "2000"),
+                ("enable.idempotence", idempotent),
+                ("max.in.flight.requests.per.connection", one_by_one),
+            ];
+            let producer = producer(&cluster, &settings).await;
+            let pending = enqueue(&producer, 0, 0..1_000).await;
+            producer.flush().await.unwrap();
+            all_persisted_in_order(&cluster, 0, pending).await;
+            producer.close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_only_the_record_too_large_for_the_topic_fails() {
+    let cluster = Cluster::start(ClusterOptions::brokers(1).seed(1));
+    cluster.create_topic_with("t", 1, &[("max.message.bytes", "300")]);
+    let producer = producer(&cluster, &[("linger.ms", "1000")]).await;
+    let mut before = enqueue(&producer, 0, 0..20).await;
+    let huge = producer.enqueue(Record::to("t").partition(0).value("7".repeat(400))).await.unwrap();
+    before.extend(enqueue(&producer, 0, 20..50).await);
+    let error = huge.await.unwrap_err();
+    assert!(!error.is_possibly_persisted(), "{error}");
+    assert!(error.to_string().contains("max.message.bytes"), "it says what to do: {error}");
+    all_persisted_in_order(&cluster, 0, before).await;
+    assert!(producer.flush().await.is_err());
+    // The numbers go on without the one that is missing.
+    let after = enqueue(&producer, 0, 50..100).await;
+    for pending in after {
+        pending.await.unwrap();
+    }
+    assert_eq!(logged(&cluster, 0), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_may_be_stored_is_not_sent_again_in_halves() {
+    let cluster = cluster(1);
+    let producer = producer(&cluster, &[]).await;
+    producer.send(Record::to("t").value("0")).await.unwrap();
+    cluster.on_once(Api::Produce, Fault::ApplyThenDisconnect);
+    cluster.on_once(Api::Produce, Fault::Error(ErrorCode::MessageTooLarge));
+    for pending in enqueue(&producer, 0, 1..10).await {
+        let error = pending.await.unwrap_err();
+        assert!(error.is_possibly_persisted() && error.to_string().contains("MESSAGE_TOO_LARGE"), "{error}");
+    }
+    assert_eq!(logged(&cluster, 0), (0..10).collect::<Vec<_>>(), "each once");
 }

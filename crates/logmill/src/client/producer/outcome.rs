@@ -85,27 +85,49 @@ pub(super) struct Stored {
 
 pub(super) type BatchOutcome = Result<Stored, ProduceError>;
 
+/// What the handles of a batch are told.
+#[derive(Debug)]
+pub(super) enum Told {
+    Outcome(BatchOutcome),
+    /// It went on in two parts; the records from `at` on are in the second.
+    Halved {
+        at: u32,
+        halves: [Arc<BatchAck>; 2],
+    },
+}
+
 /// A batch's acknowledgement, shared by the sender and the handles of its records.
 #[derive(Debug)]
 pub(super) struct BatchAck {
     pub(super) partition: Partition,
-    outcome: OnceLock<BatchOutcome>,
+    told: OnceLock<Told>,
     /// Who waits; each handle has one place at most.
     wakers: Mutex<Vec<Waker>>,
 }
 
 impl BatchAck {
     pub(super) fn new(partition: Partition) -> Arc<Self> {
-        Arc::new(Self { partition, outcome: OnceLock::new(), wakers: Mutex::default() })
+        Arc::new(Self { partition, told: OnceLock::new(), wakers: Mutex::default() })
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.outcome.get().is_some()
+        self.told.get().is_some()
     }
 
     /// Tells all handles at once. What was told first stands; returns whether this was it.
     pub(super) fn complete(&self, outcome: BatchOutcome) -> bool {
-        let first = self.outcome.set(outcome).is_ok();
+        self.tell(Told::Outcome(outcome))
+    }
+
+    /// Refers the handles to two other acknowledgements, those of the records from `at` on to the second.
+    pub(super) fn halve(&self, at: u32) -> [Arc<Self>; 2] {
+        let halves = [(); 2].map(|()| Self::new(self.partition.clone()));
+        self.tell(Told::Halved { at, halves: halves.clone() });
+        halves
+    }
+
+    fn tell(&self, told: Told) -> bool {
+        let first = self.told.set(told).is_ok();
         if first {
             let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
             wakers.into_iter().for_each(Waker::wake);
@@ -114,9 +136,9 @@ impl BatchAck {
     }
 
     /// Waits in the place `place`, taken on the first call.
-    fn poll(&self, place: &mut Option<u32>, context: &Context<'_>) -> Poll<&BatchOutcome> {
-        if let Some(outcome) = self.outcome.get() {
-            return Poll::Ready(outcome);
+    fn poll(&self, place: &mut Option<u32>, context: &Context<'_>) -> Poll<&Told> {
+        if let Some(told) = self.told.get() {
+            return Poll::Ready(told);
         }
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         match place.and_then(|place| wakers.get_mut(place as usize)) {
@@ -128,13 +150,19 @@ impl BatchAck {
         }
         drop(wakers);
         // It may have been told between the first look and the place being taken.
-        self.outcome.get().map_or(Poll::Pending, Poll::Ready)
+        self.told.get().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Resolves when the batch's fate is known.
-    pub(super) async fn settled(&self) -> &BatchOutcome {
-        let mut place = None;
-        std::future::poll_fn(|context| self.poll(&mut place, context)).await
+    /// Resolves when the fate of all the batch's records is known.
+    pub(super) async fn settled(self: Arc<Self>) {
+        let mut open = vec![self];
+        while let Some(ack) = open.pop() {
+            let mut place = None;
+            let told = std::future::poll_fn(|context| ack.poll(&mut place, context)).await;
+            if let Told::Halved { halves, .. } = told {
+                open.extend(halves.iter().cloned());
+            }
+        }
     }
 }
 
@@ -154,7 +182,18 @@ impl Future for Pending {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { ack, index, timestamp, place } = self.get_mut();
-        let Poll::Ready(outcome) = ack.poll(place, context) else { return Poll::Pending };
+        let outcome = loop {
+            let half = match ack.poll(place, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Told::Outcome(outcome)) => break outcome,
+                Poll::Ready(Told::Halved { at, halves: [first, _] }) if *index < *at => Arc::clone(first),
+                Poll::Ready(Told::Halved { at, halves: [_, second] }) => {
+                    *index -= at;
+                    Arc::clone(second)
+                }
+            };
+            (*ack, *place) = (half, None);
+        };
         Poll::Ready(match outcome {
             Ok(stored) => Ok(Ack {
                 partition: ack.partition.index,
@@ -187,6 +226,29 @@ mod tests {
             assert_eq!(ack, Ack { partition: 3, offset: 100 + index as i64, timestamp: 5 });
         }
         assert_eq!(handle(&ack, 9).await.unwrap().offset, 109, "late handles too");
+    }
+
+    #[tokio::test]
+    async fn handles_of_a_halved_batch_are_told_by_their_half() {
+        let ack = BatchAck::new(Partition::new("t", 0));
+        let waiting: Vec<_> = (0..5).map(|index| tokio::spawn(handle(&ack, index))).collect();
+        let settled = tokio::spawn(Arc::clone(&ack).settled());
+        tokio::task::yield_now().await;
+        let [first, second] = ack.halve(2);
+        let [second, third] = second.halve(1);
+        first.complete(Ok(Stored { base_offset: 10, append_time: -1 }));
+        let reason = Error::Closed { what: "a test" };
+        second.complete(Err(ProduceError::new(ack.partition.clone(), false, reason)));
+        tokio::task::yield_now().await;
+        assert!(!settled.is_finished(), "a third is open");
+        third.complete(Ok(Stored { base_offset: 20, append_time: -1 }));
+        settled.await.unwrap();
+        let mut offsets = Vec::new();
+        for waiting in waiting {
+            offsets.push(waiting.await.unwrap().ok().map(|ack| ack.offset));
+        }
+        assert_eq!(offsets, [Some(10), Some(11), None, Some(20), Some(21)]);
+        assert_eq!(handle(&ack, 4).await.unwrap().offset, 21, "late handles too");
     }
 
     #[tokio::test]

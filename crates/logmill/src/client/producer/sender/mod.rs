@@ -217,9 +217,15 @@ impl Sender {
     /// Sees to it that a partition with something to send gets what it lacks, and stands in its
     /// leader's list if it lacks nothing.
     fn activate(&mut self, slot: usize) {
+        if self.routes[slot].listed || self.routes[slot].not_before.is_some() {
+            return;
+        }
+        if let Some(oversized) = self.routes[slot].track.take_oversized() {
+            self.halve(slot, oversized);
+        }
         let options = &self.shared.options;
         let route = &mut self.routes[slot];
-        if route.listed || route.not_before.is_some() || route.track.next(options.in_flight).is_none() {
+        if route.track.next(options.in_flight).is_none() {
             return;
         }
         if options.idempotent && route.track.wants_identity() {

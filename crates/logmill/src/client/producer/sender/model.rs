@@ -1,5 +1,5 @@
 //! A [`Track`] against a broker that keeps Kafka's rules for sequence numbers, through random histories
-//! of refusals, lost requests, lost answers and batches given up: the log never holds a record twice or
+//! of refusals, lost requests, lost answers, batches too large and batches given up: the log never holds a record twice or
 //! out of order, and no handle is told what is not so.
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use logmill_protocol::ids::Partition;
-use logmill_protocol::records::{BatchBuilder, Compressor, NewRecord};
+use logmill_protocol::records::{BatchBuilder, Batches, Compressor, NewRecord};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -23,6 +23,8 @@ enum Step {
     Send,
     /// The request in front reaches the broker.
     Arrive(Fate),
+    /// The broker takes batches of so many records at most from now on.
+    Limit(u8),
     /// The oldest batch that waits runs out of time.
     Expire,
     /// The oldest batch under way runs out of time.
@@ -53,6 +55,8 @@ type Known = (i16, VecDeque<(i32, i32, i64)>);
 #[derive(Default)]
 struct Log {
     records: Vec<u32>,
+    /// The most records in a batch.
+    limit: usize,
     producers: BTreeMap<i64, Known>,
 }
 
@@ -60,6 +64,10 @@ impl Log {
     /// Kafka's rules: an unknown producer may begin anywhere, a new epoch at 0, and the last five
     /// batches are known again.
     fn append(&mut self, number: Numbered, records: &[u32]) -> Result<i64, Verdict> {
+        // Before it looks whether it has the batch already.
+        if records.len() > self.limit {
+            return Err(Verdict::TooLarge(why()));
+        }
         let (Identity { id, epoch }, first) = (number.identity, number.sequence);
         let last = first + records.len() as i32 - 1;
         if let Some((known, batches)) = self.producers.get(&id) {
@@ -92,6 +100,12 @@ impl Log {
     }
 }
 
+/// A batch's first record: the time of each record is its number.
+fn first(batch: &Batch) -> u32 {
+    let bytes = batch.closed.bytes().clone();
+    Batches::new(bytes).next().unwrap().unwrap().header().base_timestamp as u32
+}
+
 fn why() -> Error {
     Error::Closed { what: "a test" }
 }
@@ -111,7 +125,7 @@ impl World {
     fn new() -> Self {
         Self {
             track: Track::default(),
-            log: Log::default(),
+            log: Log { limit: usize::MAX, ..Log::default() },
             wire: VecDeque::new(),
             told: BTreeMap::new(),
             next_record: 0,
@@ -122,18 +136,19 @@ impl World {
 
     fn push(&mut self, records: u8) {
         let mut builder = BatchBuilder::new(Vec::new());
-        for _ in 0..records {
-            builder.append(&NewRecord::new(0, None, None), usize::MAX).unwrap();
+        for record in self.next_record..self.next_record + u32::from(records) {
+            builder.append(&NewRecord::new(i64::from(record), None, None), usize::MAX).unwrap();
         }
         let closed = builder.close(&mut Compressor::none()).unwrap();
-        // The partition's index tells the first record; the deadline tells the order.
-        let ack = BatchAck::new(Partition::new("t", self.next_record as i32));
+        let ack = BatchAck::new(Partition::new("t", 0));
+        // The deadline tells the order.
         let deadline = self.now + Duration::from_secs(u64::from(self.next_record) + 1);
         self.next_record += u32::from(records);
         self.track.push(Batch::new(closed, ack, deadline, 0));
     }
 
     fn send(&mut self) {
+        self.halve();
         while self.track.next(5).is_some() {
             if self.track.wants_identity() {
                 self.next_id += 1;
@@ -145,6 +160,13 @@ impl World {
         assert!(self.wire.len() <= 5);
     }
 
+    fn halve(&mut self) {
+        if let Some(oversized) = self.track.take_oversized() {
+            let halves = oversized.closed.halves(&mut Compressor::none()).unwrap();
+            self.track.put_halves(oversized, halves);
+        }
+    }
+
     fn settle(&mut self, settled: Option<Settled>) {
         let Some(Settled { batch, outcome }) = settled else { return };
         self.tell(&batch, outcome.map_err(|(doubtful, _)| doubtful));
@@ -152,7 +174,7 @@ impl World {
 
     /// As the acknowledgement does: what was told first stands.
     fn tell(&mut self, batch: &Batch, outcome: Result<Stored, bool>) {
-        let first = batch.ack.partition.index as u32;
+        let first = first(batch);
         let error = ProduceError::new(batch.ack.partition.clone(), false, why());
         batch.ack.complete(Err(error));
         self.told.entry(first).or_insert((batch.closed.records(), outcome));
@@ -160,7 +182,7 @@ impl World {
 
     fn arrive(&mut self, fate: Fate) {
         let Some(batch) = self.wire.pop_front() else { return };
-        let first = batch.ack.partition.index as u32;
+        let first = first(&batch);
         let records: Vec<u32> = (first..first + batch.closed.records()).collect();
         let number = batch.number.unwrap();
         let again = |doubtful| Verdict::Again { error: why(), doubtful };
@@ -190,6 +212,7 @@ impl World {
             Step::Push(records) => self.push(records),
             Step::Send => self.send(),
             Step::Arrive(fate) => self.arrive(fate),
+            Step::Limit(records) => self.log.limit = usize::from(records),
             Step::Expire => {
                 let Some(head) = self.track.waiting().next().map(|batch| batch.deadline) else { return };
                 for batch in self.track.expire(head) {
@@ -199,7 +222,7 @@ impl World {
             }
             Step::ExpireFlying => {
                 if let Some(batch) = self.wire.front() {
-                    let first = batch.ack.partition.index as u32;
+                    let first = first(batch);
                     let error = ProduceError::new(batch.ack.partition.clone(), true, why());
                     batch.ack.complete(Err(error));
                     self.told.entry(first).or_insert((batch.closed.records(), Err(true)));
@@ -242,6 +265,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1u8..4).prop_map(Step::Push),
         6 => Just(Step::Send),
         12 => fate().prop_map(Step::Arrive),
+        1 => (0u8..4).prop_map(Step::Limit),
         1 => Just(Step::Expire),
         1 => Just(Step::ExpireFlying),
     ]

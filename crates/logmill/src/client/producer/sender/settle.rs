@@ -13,8 +13,13 @@ impl Sender {
     /// Takes a verdict on a batch.
     pub(super) fn judged(&mut self, passenger: Passenger, verdict: Verdict) {
         let Passenger { slot, batch, leader } = passenger;
-        let failed = !matches!(verdict, Verdict::Stored(_) | Verdict::Refused { .. });
         let route = &mut self.routes[slot];
+        let failed = match verdict {
+            Verdict::Stored(_) | Verdict::Refused { .. } | Verdict::TooLarge(_) => false,
+            // Behind one that failed it could not be otherwise.
+            Verdict::OutOfSequence(_) => !route.track.is_held(),
+            Verdict::Again { .. } | Verdict::Fenced(_) => true,
+        };
         if matches!(verdict, Verdict::Stored(_)) {
             route.failures = 0;
             route.last = None;
@@ -34,6 +39,22 @@ impl Sender {
             self.pause(slot);
         }
         self.activate(slot);
+    }
+
+    /// Lets a batch that is too large for the broker go on in two halves.
+    pub(super) fn halve(&mut self, slot: usize, oversized: Batch) {
+        let route = &mut self.routes[slot];
+        tracing::debug!(partition = %route.queue.partition, bytes = oversized.closed.len(), "batch too large, halved");
+        match oversized.closed.halves(&mut self.compressor) {
+            Ok(halves) => {
+                route.queue.waiting.fetch_add(1, Ordering::Relaxed);
+                route.track.put_halves(oversized, halves);
+            }
+            Err(error) => {
+                let reason = Error::config("compression.type", error.to_string());
+                self.fail(slot, oversized, false, reason);
+            }
+        }
     }
 
     fn release(&mut self, slot: usize, batch: Batch) {

@@ -1,7 +1,7 @@
 //! The order of one partition's batches: which may be sent, under which sequence numbers, and what an
 //! answer means for those behind it. Pure: no socket, no clock.
 //!
-//! Three rules make order and no duplicates out of Kafka's sequence numbers:
+//! Five rules make order and no duplicates out of Kafka's sequence numbers:
 //!
 //! 1. A batch that may be in the log keeps its number until an answer tells: sent again under the same
 //!    number, the broker knows it.
@@ -12,6 +12,9 @@
 //!    epoch travels alone.
 //! 4. A broker knows the last five batches again, no more. So nothing is sent that is five or more
 //!    places after the oldest batch whose fate is open.
+//! 5. A batch that is too large is not in the log, unless an earlier attempt put it there. Two halves
+//!    take its place, and its numbers; not before all in flight are answered, so that those behind it
+//!    wait behind both.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +42,13 @@ pub(super) struct Numbered {
     pub(super) sequence: i32,
 }
 
+impl Numbered {
+    /// The number of the record so many places on. Numbers go round: 0 follows 2^31 − 1.
+    fn after(self, records: u32) -> Self {
+        Self { sequence: self.sequence.wrapping_add(records as i32) & i32::MAX, ..self }
+    }
+}
+
 /// A closed batch on its way.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -54,6 +64,8 @@ pub(super) struct Batch {
     pub(super) doubtful: bool,
     /// The last answer was that its number is not the next.
     out_of_sequence: bool,
+    /// The last answer was that it is too large: it is not sent again in one piece.
+    oversized: bool,
     /// Why the last attempt failed.
     pub(super) last: Option<Error>,
 }
@@ -69,8 +81,23 @@ impl Batch {
             number: None,
             doubtful: false,
             out_of_sequence: false,
+            oversized: false,
             last: None,
         }
+    }
+
+    /// Two batches that carry on for this one: `closed` has its records.
+    fn halved(self, closed: [ClosedBatch; 2]) -> [Self; 2] {
+        let [first, second] = closed;
+        let (at, charged) = (first.records(), self.charged / 2);
+        let [to_first, to_second] = self.ack.halve(at);
+        let half = |closed, ack, charged, number| Self {
+            number,
+            last: self.last.clone(),
+            ..Self::new(closed, ack, self.deadline, charged)
+        };
+        let after = self.number.map(|number| number.after(at));
+        [half(first, to_first, charged, self.number), half(second, to_second, self.charged - charged, after)]
     }
 }
 
@@ -81,6 +108,8 @@ pub(super) enum Verdict {
     Stored(Stored),
     /// It may go better next time; `doubtful` if this attempt may have stored it.
     Again { error: Error, doubtful: bool },
+    /// It is more than the broker takes at once. This attempt did not store it.
+    TooLarge(Error),
     /// Its number is not the one that the broker expects. It is not in the log.
     OutOfSequence(Error),
     /// The broker does not accept this producer id and epoch any more.
@@ -138,7 +167,31 @@ impl Track {
         let head = self.queue.front()?;
         let oldest = self.in_flight.iter().copied().min().unwrap_or(head.ordinal);
         let within = head.ordinal.saturating_sub(oldest) < window;
-        (within && !self.hold && self.in_flight.len() < limit).then_some(head)
+        (within && !head.oversized && !self.hold && self.in_flight.len() < limit).then_some(head)
+    }
+
+    /// Whether nothing is sent until all in flight are answered.
+    pub(super) fn is_held(&self) -> bool {
+        self.hold
+    }
+
+    /// Takes the oldest batch if it is too large and all in flight are answered: for
+    /// [`Track::put_halves`].
+    pub(super) fn take_oversized(&mut self) -> Option<Batch> {
+        let ready = self.in_flight.is_empty() && self.queue.front()?.oversized;
+        if ready { self.queue.pop_front() } else { None }
+    }
+
+    /// Puts two batches with its records in its place.
+    pub(super) fn put_halves(&mut self, oversized: Batch, closed: [ClosedBatch; 2]) {
+        let [first, second] = oversized.halved(closed);
+        self.queue.push_front(second);
+        self.queue.push_front(first);
+        // None is in flight, so places can be given anew.
+        self.next_ordinal = self.queue.len() as u64;
+        for (ordinal, batch) in (0..).zip(&mut self.queue) {
+            batch.ordinal = ordinal;
+        }
     }
 
     /// All in flight are answered: decides whether to go on as before or to number anew.
@@ -195,10 +248,10 @@ impl Track {
         if !idempotent {
             self.established = true;
         } else if batch.number.is_none() {
-            let sequence = self.next_sequence;
-            batch.number = self.identity.map(|identity| Numbered { identity, sequence });
-            // Numbers go round: 0 follows 2^31 − 1.
-            self.next_sequence = sequence.wrapping_add(batch.closed.records() as i32) & i32::MAX;
+            batch.number = self.identity.map(|identity| Numbered { identity, sequence: self.next_sequence });
+            if let Some(number) = batch.number {
+                self.next_sequence = number.after(batch.closed.records()).sequence;
+            }
         }
         Some(batch)
     }
@@ -222,6 +275,14 @@ impl Track {
                 if batch.doubtful {
                     return Some(self.give_up(batch, error));
                 }
+                error
+            }
+            // It may be in the log in one piece: halves would be there twice.
+            Verdict::TooLarge(error) if batch.doubtful || batch.closed.records() == 1 => {
+                return Some(self.give_up(batch, error));
+            }
+            Verdict::TooLarge(error) => {
+                batch.oversized = true;
                 error
             }
             Verdict::OutOfSequence(error) => {

@@ -28,6 +28,7 @@ pub(super) fn judge(answer: &PartitionProduceResponse, subject: &str) -> Verdict
         ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced | ErrorCode::InvalidProducerIdMapping => {
             Verdict::Fenced(error())
         }
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => Verdict::TooLarge(error()),
         code if code.is_retriable() => Verdict::Again { error: error(), doubtful: may_be_stored(code) },
         code => Verdict::Refused { error: error(), doubtful: may_be_stored(code) },
     }
@@ -39,9 +40,7 @@ fn may_be_stored(code: ErrorCode) -> bool {
     !matches!(
         code,
         ErrorCode::CorruptMessage
-            | ErrorCode::MessageTooLarge
             | ErrorCode::InvalidTopicException
-            | ErrorCode::RecordListTooLarge
             | ErrorCode::NotEnoughReplicas
             | ErrorCode::InvalidRequiredAcks
             | ErrorCode::TopicAuthorizationFailed
