@@ -1,5 +1,7 @@
 //! Sending when nothing fails.
 
+use std::time::Duration;
+
 use logmill::{Error, Producer, Record};
 use logmill_testkit::{Api, Cluster, ClusterOptions};
 
@@ -104,7 +106,7 @@ async fn closing_sends_what_was_accepted_and_takes_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_made_later_and_one_that_grows_are_found() {
+async fn a_topic_made_later_is_found() {
     let cluster = Cluster::start(ClusterOptions::brokers(1).seed(1));
     let producer = producer(&cluster, &[("metadata.max.age.ms", "1000")]).await;
     let error = producer.send(Record::to("t").value("1")).await.unwrap_err();
@@ -113,6 +115,59 @@ async fn a_topic_made_later_and_one_that_grows_are_found() {
     producer.send(Record::to("t").value("1")).await.unwrap();
     let error = producer.send(Record::to("t").partition(1).value("1")).await.unwrap_err();
     assert!(error.to_string().contains("the topic has 1 partitions"), "{error}");
+}
+
+/// Where each of ten keys goes in a topic of so many partitions.
+async fn places(cluster: &Cluster, producer: &Producer, partitions: i32) -> Vec<i32> {
+    let topic = format!("of-{partitions}");
+    cluster.create_topic(&topic, partitions);
+    let mut places = Vec::new();
+    for key in 0..10 {
+        places.push(producer.send(Record::to(&topic).key(key.to_string())).await.unwrap().partition);
+    }
+    places
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_grows_while_it_is_written_to_is_used_whole() {
+    let cluster = cluster(2);
+    let producer = producer(&cluster, &[("metadata.max.age.ms", "1000"), ("batch.size", "500")]).await;
+    let (before, after) = (places(&cluster, &producer, 2).await, places(&cluster, &producer, 5).await);
+    let (mut keyed, mut without_key) = (Vec::new(), Vec::new());
+    // A round takes ten milliseconds: it grows after a second, and two seconds later that is long known.
+    let (grows, known, end) = (100, 300, 500);
+    for round in 0..end {
+        if round == grows {
+            cluster.add_partitions("t", 5);
+        }
+        for n in 0..20 {
+            let record = Record::to("t").value((round * 100 + n).to_string());
+            without_key.push(producer.enqueue(record).await.unwrap());
+        }
+        let (key, value) = ((round % 10).to_string(), (round * 100 + 99).to_string());
+        keyed.push(producer.enqueue(Record::to("t").key(key).value(value)).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    producer.flush().await.unwrap();
+
+    let mut reached = [0; 5];
+    for pending in without_key {
+        reached[pending.await.unwrap().partition as usize] += 1;
+    }
+    assert!(reached.iter().all(|&count| count > 100), "{reached:?}");
+    let mut has_grown = false;
+    for (round, pending) in keyed.into_iter().enumerate() {
+        let partition = pending.await.unwrap().partition;
+        has_grown |= partition != before[round % 10];
+        let expected = if has_grown || round >= known { &after } else { &before };
+        // Keys that both put into one place do not tell when it was learnt.
+        assert!(partition == expected[round % 10], "round {round}: {partition}");
+        assert!(!has_grown || round >= grows, "round {round}");
+    }
+    let mut stored: Vec<_> = (0..5).flat_map(|partition| logged(&cluster, partition)).collect();
+    stored.sort_unstable();
+    let sent = (0..end as u32).flat_map(|round| (0..20).chain([99]).map(move |n| round * 100 + n));
+    assert!(stored.into_iter().eq(sent), "each once");
 }
 
 #[tokio::test(start_paused = true)]
