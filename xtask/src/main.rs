@@ -18,7 +18,7 @@ const USAGE: &str = "\
 usage: cargo xtask <chore>
 
   test       everything CI checks, in order; stops at the first failure
-  servers    find or install Redis, Java, Maven, kcat and Apache Kafka for the tests
+  servers    find or install Redis, Java, Maven, kcat, Go and Apache Kafka for the tests
   arrows     check the structure: which crate and which file may use what
   protocol   generate logmill-protocol's messages from Kafka's definitions (--check: only compare)
   golden     write the golden record batches with Kafka's Java client

@@ -1,6 +1,6 @@
 //! `cargo xtask servers`: finds or installs the server software that the tests run against. Programs
 //! come from Debian's packages, Kafka's jars by Maven from the poms in `xtask/kafka/`, into
-//! `target/servers/`; what is already there is left alone.
+//! `target/servers/`, Go's modules into its own cache; what is already there is left alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,13 @@ pub(crate) const OLDEST: &str = "3.9.2";
 pub(crate) const TOOLS: &str = "4.3.1";
 
 /// A program that the tests start, and the Debian package that holds it.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("redis-server", "redis-server"),
     ("kcat", "kcat"),
     ("java", "default-jdk-headless"),
     ("jar", "default-jdk-headless"),
     ("mvn", "maven"),
+    ("go", "golang-go"),
 ];
 
 /// Finds or installs everything.
@@ -35,6 +36,10 @@ pub(crate) fn run_all() -> Outcome {
     for version in [NEWEST, OLDEST, TOOLS] {
         step(&format!("servers: Apache Kafka {version}"), || kafka(version).map(drop))?;
     }
+    step("servers: franz-go's modules", || {
+        let module = root().join("crates/logmill-testkit/tests/franz-go");
+        run(Command::new("go").current_dir(module).args(["mod", "download"]))
+    })?;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
-//! Clients of other makes against the embedded brokers on TCP: kcat (librdkafka) and Java's.
+//! Clients of other makes against the embedded brokers on TCP: kcat (librdkafka), Java's,
+//! and franz-go.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use logmill_testkit::launch::{Software, java_tool, skipped};
@@ -143,5 +145,38 @@ async fn java_clients_produce_consume_and_administer() {
         let described = tool(groups, &["--describe", "--group", "saws", "--timeout", "30000"], "").await;
         let lags: Vec<_> = described.iter().filter(|line| line.starts_with("saws")).collect();
         assert_eq!(lags.len(), 4, "{described:?}");
+    }
+}
+
+/// Builds the Go program beside this file.
+async fn franz_go() -> std::path::PathBuf {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("franz-go");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/franz-go");
+    let mut go = Command::new(std::env::var("LOGMILL_GO").unwrap_or_else(|_| "go".to_owned()));
+    let go = go.current_dir(source).env("CGO_ENABLED", "0").args(["build", "-buildvcs=false", "-o"]);
+    let built = go.arg(&program).output().await.unwrap_or_else(|error| {
+        panic!("go cannot be run: {error}; run `cargo xtask servers`, or set LOGMILL_SKIP=go")
+    });
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    program
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn franz_go_produces_and_consumes_as_two_members_of_a_consumer_group() {
+    if skipped(&[Software::Go]) {
+        return;
+    }
+    let program = franz_go().await;
+    for release in [None, Some("2.1"), Some("3.9")] {
+        let (cluster, brokers) = cluster().await;
+        if let Some(release) = release {
+            cluster.play_kafka(release);
+        }
+        let mut command = Command::new(&program);
+        let done = command.args([&*brokers, "logs", "saws"]).kill_on_drop(true).output().await.unwrap();
+        assert_eq!(lines(&done), ["2500 records read, each once"], "{release:?}");
+        let committed: i64 = cluster.all_committed("saws").values().map(|committed| committed.offset).sum();
+        assert_eq!(committed, 2500);
+        assert!(cluster.members("saws").is_empty(), "both left");
     }
 }

@@ -15,6 +15,8 @@ pub enum Software {
     Redis,
     /// `kcat`, the librdkafka-based command line client.
     Kcat,
+    /// Go, and the modules of the client written in it.
+    Go,
 }
 
 impl Software {
@@ -25,6 +27,7 @@ impl Software {
             Self::Kafka => "kafka",
             Self::Redis => "redis",
             Self::Kcat => "kcat",
+            Self::Go => "go",
         }
     }
 }
