@@ -7,7 +7,7 @@ mod rig;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill::node::{Background, Received, Retry};
+use logmill::node::{Received, Retry};
 use logmill::store::MemoryStore;
 use rig::{Rig, Tally};
 
@@ -183,53 +183,4 @@ async fn a_drain_gives_back_what_is_not_begun_and_nothing_is_handled_twice() {
         node.drain().await.unwrap();
     }
     assert_eq!(tally.repeats(), 0);
-}
-
-/// Longer than the session, and than a commit is tried: at each moment of it another part of a node waits
-/// for the broker, and none may keep what the others need.
-#[tokio::test(start_paused = true)]
-async fn nodes_go_on_when_the_only_broker_comes_back_however_long_it_was_away() {
-    for away in [1, 5, 8, 15, 40] {
-        let rig = Rig::new(1, away);
-        rig.cluster.create_topic("orders", 4);
-        let store = Arc::new(MemoryStore::new());
-        let tally = Tally::default();
-        let mut nodes = Vec::new();
-        for name in ["a", "b", "c"] {
-            let settings = rig.node("billing").name(name).topics(["orders"]).store(store.clone());
-            let settings = settings.lease(Duration::from_secs(3)).session_timeout(Duration::from_secs(6));
-            let settings = settings.commit_interval(Duration::from_millis(500)).background(Background::Here);
-            let counted = tally.clone();
-            let handler = move |record: Received| {
-                let tally = counted.clone();
-                async move {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                    tally.count(&record);
-                }
-            };
-            nodes.push(settings.seed(away).concurrency(8).handler(handler).build().await.unwrap());
-        }
-        for partition in 0..4 {
-            rig.produce("orders", partition, 3_000).await;
-        }
-        tally.reaches(2_000).await;
-        rig.cluster.crash(1);
-        tokio::time::sleep(Duration::from_secs(away)).await;
-        rig.cluster.restart(1);
-        let all = tokio::time::timeout(Duration::from_secs(120), tally.reaches(12_000)).await;
-        assert!(all.is_ok(), "away for {away} s: {} of 12000 handled", tally.distinct());
-        let committed = async {
-            for partition in 0..4 {
-                while rig.committed("billing", "orders", partition).await.is_none_or(|(at, _)| at != 3_000) {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        };
-        let committed = tokio::time::timeout(Duration::from_secs(30), committed).await;
-        assert!(committed.is_ok(), "away for {away} s: not committed");
-        for node in nodes {
-            node.drain().await.unwrap();
-        }
-        assert_eq!(tally.repeats(), 0, "away for {away} s");
-    }
 }

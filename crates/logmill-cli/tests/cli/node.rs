@@ -5,7 +5,7 @@ use std::time::Duration;
 use logmill_testkit::launch::{Redis, RedisOptions, Software, skipped};
 use logmill_testkit::{Cluster, ClusterOptions, ListenOptions};
 
-use super::harness::{Broker, Run, Running, logmill, logmill_with};
+use super::harness::{Broker, Run, Running, logmill, logmill_with, program};
 
 /// A node's command line: of group `foresters`, on topic `trees`, from its beginning.
 fn node<'a>(b: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -160,4 +160,16 @@ async fn a_redis_that_evicts_is_refused() {
     };
     let run = tokio::task::spawn_blocking(run).await.unwrap();
     run.fails(4, &["maxmemory-policy", "noeviction"]);
+}
+
+/// A device that takes nothing stands for a full disk behind `consume > file`.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_line_that_did_not_get_out_is_not_settled() {
+    let broker = Broker::start(&["-t", "trees"]);
+    let b = &*broker.servers;
+    logmill_with(&["produce", "-b", b, "-t", "trees"], b"oak\npine\n").ok();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    assert!(!program(&node(b, &["-e"])).stdout(full).status().unwrap().success());
+    assert_eq!(logmill(&node(b, &["-e"])).ok(), "oak\npine\n");
 }

@@ -2,8 +2,11 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+pub mod cut;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use logmill::client::{Client, Target, Transport};
 use logmill::node::{Node, NodeBuilder, Received};
@@ -88,6 +91,9 @@ impl Rig {
     }
 }
 
+/// So long without one more record means that the rest will not come.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// How often each record was handled.
 #[derive(Clone, Default)]
 pub struct Tally {
@@ -111,9 +117,13 @@ impl Tally {
     }
 
     /// Waits until so many different records were handled.
+    ///
+    /// # Panics
+    /// None was handled for so long that the rest will not come.
     pub async fn reaches(&self, records: usize) {
         while self.distinct() < records {
-            self.grown.notified().await;
+            let grown = tokio::time::timeout(STALLED, self.grown.notified()).await;
+            assert!(grown.is_ok(), "{} of {records} handled, and no more come", self.distinct());
         }
     }
 }

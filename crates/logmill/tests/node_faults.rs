@@ -1,0 +1,148 @@
+//! A node whose broker goes away, whose store cannot be reached, whose handlers never end: what it must not
+//! do, and that the group goes on.
+
+#![allow(clippy::unwrap_used)]
+
+mod rig;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use logmill::node::{Background, NodeBuilder, Received};
+use logmill::store::MemoryStore;
+use rig::cut::Way;
+use rig::{Rig, Tally};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+const LEASE: Duration = Duration::from_secs(3);
+/// Whatever is to happen has happened by then.
+const SOON: Duration = Duration::from_secs(60);
+
+fn node(rig: &Rig) -> NodeBuilder {
+    let settings = rig.node("billing").topics(["orders"]).lease(LEASE).background(Background::Here);
+    settings.session_timeout(LEASE * 2).commit_interval(Duration::from_millis(500))
+}
+
+/// Longer than the session, and than a commit is tried: at each moment of it another part of a node waits
+/// for the broker, and none may keep what the others need.
+#[tokio::test(start_paused = true)]
+async fn nodes_go_on_when_the_only_broker_comes_back_however_long_it_was_away() {
+    for away in [1, 5, 8, 15, 40] {
+        let rig = Rig::new(1, away);
+        rig.cluster.create_topic("orders", 4);
+        let store = Arc::new(MemoryStore::new());
+        let tally = Tally::default();
+        let mut nodes = Vec::new();
+        for name in ["a", "b", "c"] {
+            let counted = tally.clone();
+            let handler = move |record: Received| {
+                let tally = counted.clone();
+                async move {
+                    sleep(Duration::from_millis(1)).await;
+                    tally.count(&record);
+                }
+            };
+            let settings = node(&rig).name(name).store(store.clone()).seed(away).concurrency(8);
+            nodes.push(settings.handler(handler).build().await.unwrap());
+        }
+        for partition in 0..4 {
+            rig.produce("orders", partition, 3_000).await;
+        }
+        tally.reaches(2_000).await;
+        rig.cluster.crash(1);
+        sleep(Duration::from_secs(away)).await;
+        rig.cluster.restart(1);
+        tally.reaches(12_000).await;
+        let committed = async {
+            for partition in 0..4 {
+                while rig.committed("billing", "orders", partition).await.is_none_or(|(at, _)| at != 3_000) {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        };
+        assert!(timeout(SOON, committed).await.is_ok(), "away for {away} s: not committed");
+        for node in nodes {
+            node.drain().await.unwrap();
+        }
+        assert_eq!(tally.repeats(), 0, "away for {away} s");
+    }
+}
+
+/// Ten records, and a store that two nodes may share.
+async fn ten_records(seed: u64) -> (Rig, Arc<MemoryStore>) {
+    let rig = Rig::new(1, seed);
+    rig.cluster.create_topic("orders", 1);
+    rig.produce("orders", 0, 10).await;
+    (rig, Arc::new(MemoryStore::new()))
+}
+
+/// Another node handles all ten.
+async fn another_handles_all(rig: &Rig, store: Arc<MemoryStore>) {
+    let tally = Tally::default();
+    let counted = tally.clone();
+    let handler = move |record: Received| {
+        counted.count(&record);
+        std::future::ready(())
+    };
+    let _other = node(rig).name("other").store(store).handler(handler).build().await.unwrap();
+    tally.reaches(10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_handler_has_finished_is_not_settled() {
+    let (rig, store) = ten_records(1).await;
+    let begun = Tally::default();
+    let counted = begun.clone();
+    let handler = move |record: Received| {
+        counted.count(&record);
+        std::future::pending::<()>()
+    };
+    let victim = node(&rig).store(store.clone()).concurrency(10).handler(handler).build().await.unwrap();
+    begun.reaches(10).await;
+    // Checkpoints and commits have been made of what there was.
+    sleep(SOON).await;
+    victim.kill();
+    another_handles_all(&rig, store).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_its_lease_a_node_that_cannot_renew_hands_out_nothing_more() {
+    let (rig, store) = ten_records(2).await;
+    let way = Way::to(&store);
+    let begun = Tally::default();
+    let gate = Arc::new(Semaphore::new(0));
+    let handler = {
+        let (begun, gate) = (begun.clone(), gate.clone());
+        move |record: Received| {
+            begun.count(&record);
+            let gate = gate.clone();
+            async move { gate.acquire().await.unwrap().forget() }
+        }
+    };
+    let cut_off = node(&rig).name("cut").store(way.clone()).concurrency(1).handler(handler);
+    let cut_off = cut_off.build().await.unwrap();
+    begun.reaches(1).await;
+    way.cut();
+    sleep(LEASE).await;
+    gate.add_permits(10);
+    sleep(LEASE).await;
+    assert_eq!(begun.distinct(), 1, "records of a lease that has ended were handed out");
+    another_handles_all(&rig, store).await;
+    way.mend();
+    sleep(LEASE).await;
+    assert_eq!((begun.distinct(), cut_off.counts().leases_lost), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_its_lease_a_node_that_cannot_renew_gives_its_caller_nothing_more() {
+    let (rig, store) = ten_records(3).await;
+    let way = Way::to(&store);
+    let cut_off = node(&rig).name("cut").store(way.clone()).build().await.unwrap();
+    let first = cut_off.recv().await.unwrap().unwrap();
+    way.cut();
+    sleep(LEASE).await;
+    first.ack();
+    assert!(timeout(LEASE, cut_off.recv()).await.is_err(), "a record of a lease that has ended");
+    another_handles_all(&rig, store).await;
+}
