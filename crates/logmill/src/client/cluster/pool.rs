@@ -58,11 +58,13 @@ impl Slot {
     }
 }
 
+type Slots = BTreeMap<(Address, Purpose), Arc<Mutex<Slot>>>;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pool {
     dialler: Dialler,
-    slots: Mutex<BTreeMap<(Address, Purpose), Arc<Mutex<Slot>>>>,
+    slots: Mutex<Slots>,
 }
 
 /// How connections are made.
@@ -78,7 +80,7 @@ impl Pool {
         Self { dialler: Dialler { transport, options, backoff }, slots: Mutex::default() }
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<(Address, Purpose), Arc<Mutex<Slot>>>> {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
         lock(&self.slots)
     }
 
