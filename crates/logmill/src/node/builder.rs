@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::handler::Handler;
+use super::order::{Blocks, Order};
 use super::retry::Retry;
 use super::settings::{Background, Organise, Settings, Start};
 use super::slot::{NoSlots, Slots, StartSlots};
@@ -84,6 +85,8 @@ impl Default for NodeBuilder {
             max_in_flight: 50_000,
             max_in_flight_bytes: 64 << 20,
             retry: Retry::default(),
+            order: Order::default(),
+            blocks: Blocks::default(),
             lease: Duration::from_secs(30),
             start: Start::default(),
             organise: Organise::default(),
@@ -177,6 +180,18 @@ impl<W> NodeBuilder<W> {
     /// How long failed records wait. From 1 s to 60 s.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
+        self
+    }
+
+    /// In which order records are handled. Any, unless told otherwise. All nodes of a group need the same.
+    pub fn order(mut self, order: Order) -> Self {
+        self.settings.order = order;
+        self
+    }
+
+    /// What a record that failed holds up, where records have an order. The later records of its key.
+    pub fn failed_record_blocks(mut self, blocks: Blocks) -> Self {
+        self.settings.blocks = blocks;
         self
     }
 

@@ -30,8 +30,7 @@ impl Delivery {
     }
 
     fn finished(&self) -> Finished {
-        let Received { record, attempt, unit } = &self.received;
-        Finished { record: record.clone(), attempt: *attempt, unit: unit.clone() }
+        Finished::of(&self.received)
     }
 
     /// The record is handled and does not come again. It is settled in the store when its unit ends.

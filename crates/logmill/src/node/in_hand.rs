@@ -1,12 +1,15 @@
 //! A unit in this node's hands: which of its offsets are settled, and what is left of it when it ends.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use logmill_protocol::ids::Offset;
 use logmill_protocol::records::OwnedRecord;
 use logmill_protocol::work::{Gap, Lease, MAX_RESTS, Progress, Range, Rest, Settle};
 use tokio::time::Instant;
+
+use super::lane::LaneInHand;
+use super::order::Line;
 
 /// The longest unit a node keeps track of, in offsets (one bit each: 128 KiB). A longer one is split
 /// before it is worked.
@@ -19,6 +22,24 @@ struct Failed {
     due: Instant,
     /// Tries it has had.
     attempt: u32,
+    line: Option<Line>,
+}
+
+/// The records that failed.
+#[derive(Debug, Default)]
+struct Failures {
+    list: Vec<Failed>,
+    /// The unit is given back or lost: what fails from now on comes again elsewhere.
+    over: bool,
+}
+
+/// A record that is due again.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) record: OwnedRecord,
+    /// Tries it has had.
+    pub(crate) attempt: u32,
+    pub(crate) line: Option<Line>,
 }
 
 /// One leased unit. Its records are settled from many handlers at once, so everything here is atomic;
@@ -28,9 +49,12 @@ pub(crate) struct InHand {
     pub(crate) lease: Lease,
     /// One bit an offset: settled, or there is nothing to settle at it.
     settled: Box<[AtomicU64]>,
-    /// Records queued or in a handler, and one more while the unit is still being read.
+    /// Records queued or in a handler, and one more while the unit is still being read. In a lane also those that
+    /// failed: its units end in order, with all their records handled.
     open: AtomicUsize,
-    failed: Mutex<Vec<Failed>>,
+    failed: Mutex<Failures>,
+    /// The lane that it is of, if its partition is handled in order.
+    pub(crate) lane: Option<Arc<LaneInHand>>,
     /// How long what is not settled waits before it comes again, in milliseconds.
     delay_ms: AtomicU64,
     gaps: Mutex<Vec<Gap>>,
@@ -46,12 +70,13 @@ pub(crate) struct InHand {
 impl InHand {
     /// A unit just taken, whose lease ends at `deadline` at the earliest. The caller holds it open
     /// until [`InHand::read_done`].
-    pub(crate) fn new(lease: Lease, base: Instant, deadline: Instant) -> Self {
+    pub(crate) fn new(lease: Lease, lane: Option<Arc<LaneInHand>>, base: Instant, deadline: Instant) -> Self {
         let offsets = lease.range.len().min(MAX_TRACKED) as usize;
         let unit = Self {
             settled: (0..offsets.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             open: AtomicUsize::new(1),
             failed: Mutex::default(),
+            lane,
             delay_ms: AtomicU64::new(0),
             gaps: Mutex::default(),
             given_back: AtomicBool::new(false),
@@ -88,10 +113,37 @@ impl InHand {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// The right to it is gone.
-    pub(crate) fn lose(&self) {
+    /// The right to it is gone. Answers how many records that were open are to be closed.
+    #[must_use]
+    pub(crate) fn lose(&self) -> usize {
         self.lost.store(true, Ordering::Release);
-        lock(&self.failed).clear();
+        let open = self.let_failed_go();
+        lock(&self.failed).list.clear();
+        open
+    }
+
+    /// What failed here does not come again here. Answers how many records that were open are to be closed.
+    #[must_use]
+    pub(crate) fn let_failed_go(&self) -> usize {
+        let mut failed = lock(&self.failed);
+        let open = if failed.over || self.lane.is_none() { 0 } else { failed.list.len() };
+        failed.over = true;
+        open
+    }
+
+    /// The lane as a line.
+    pub(crate) fn lane_line(&self) -> Option<Line> {
+        self.lane.as_ref().map(|lane| lane.line)
+    }
+
+    /// Whether nothing of it is open any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+
+    /// Records queued, in handlers or to be tried again.
+    pub(crate) fn records(&self) -> usize {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Hands no further record out; what is open is finished, the rest goes back and is visible after
@@ -121,29 +173,43 @@ impl InHand {
         }
     }
 
-    /// There is nothing to settle from `from` up to `to`: holes of compaction, control records, or
-    /// what an earlier try settled.
+    /// There is nothing to settle from `from` up to `to`: holes of compaction, control records, records of other
+    /// lanes, or what an earlier try settled.
     pub(crate) fn mark(&self, from: Offset, to: Offset) {
-        for offset in from.max(self.lease.range.start())..to.min(self.lease.range.end()) {
-            self.settle(offset);
+        let (start, end) = (self.lease.range.start(), self.lease.range.end());
+        let (mut at, to) = ((from.max(start) - start).max(0) as usize, (to.min(end) - start).max(0) as usize);
+        while at < to {
+            let Some(word) = self.settled.get(at / 64) else { return };
+            let (first, bits) = (at % 64, (to - at).min(64 - at % 64));
+            word.fetch_or((u64::MAX >> (64 - bits)) << first, Ordering::AcqRel);
+            at += bits;
         }
     }
 
-    /// The record failed in its try number `attempt` and comes again at `due`.
-    pub(crate) fn fail(&self, record: OwnedRecord, attempt: u32, due: Instant) {
-        lock(&self.failed).push(Failed { record, due, attempt });
+    /// The record failed in its try number `attempt` and comes again at `due`. True if it is to be closed; in a lane
+    /// it stays open.
+    #[must_use]
+    pub(crate) fn fail(&self, record: OwnedRecord, attempt: u32, line: Option<Line>, due: Instant) -> bool {
+        let mut failed = lock(&self.failed);
+        failed.list.push(Failed { record, due, attempt, line });
+        failed.over || self.lane.is_none()
     }
 
-    /// Takes out the failed records that are due and opens them again, while the unit has others open:
-    /// once nothing is, they belong to the store.
-    pub(crate) fn due(&self, now: Instant) -> Vec<(OwnedRecord, u32)> {
+    /// Takes out the failed records that are due. Outside a lane it opens them again, while the unit has others
+    /// open: once nothing is, they belong to the store.
+    pub(crate) fn due(&self, now: Instant) -> Vec<Due> {
         let mut failed = lock(&self.failed);
-        let due = failed.iter().filter(|failure| failure.due <= now).count();
-        let reopen = |open: usize| (open > 0).then_some(open + due);
-        if due == 0 || self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, reopen).is_err() {
+        let due = failed.list.iter().filter(|failure| failure.due <= now).count();
+        if due == 0 || failed.over {
             return Vec::new();
         }
-        failed.extract_if(.., |failure| failure.due <= now).map(|f| (f.record, f.attempt)).collect()
+        let reopen = |open: usize| (open > 0).then_some(open + due);
+        if self.lane.is_none() && self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, reopen).is_err()
+        {
+            return Vec::new();
+        }
+        let due = failed.list.extract_if(.., |failure| failure.due <= now);
+        due.map(|Failed { record, attempt, line, .. }| Due { record, attempt, line }).collect()
     }
 
     /// Offsets that can never be read.
@@ -167,28 +233,49 @@ impl InHand {
             .unwrap_or(self.lease.range.end())
     }
 
-    /// The lease and how far it has come, for a renewal.
+    /// The lease and how far it has come, for a renewal. In a lane only the first unit in hand has come anywhere: a
+    /// crash must repeat all that follows what it repeats.
     pub(crate) fn progress(&self) -> Progress {
-        Progress { held: self.lease.held(), position: self.checkpoint() }
+        let behind = self.lane.as_ref().is_some_and(|lane| !lane.is_first(self));
+        let position = if behind { self.lease.position } else { self.checkpoint() };
+        Progress { held: self.lease.held(), position }
     }
 
     /// How it ends: failed records come back after their delay; those that no handler has finished at
     /// once, and as if they had never been taken; the others are settled. To be asked once.
     pub(crate) fn settlement(&self, now: Instant) -> Settle {
-        let mut failed = std::mem::take(&mut *lock(&self.failed));
+        let mut failed = std::mem::take(&mut lock(&self.failed).list);
         failed.sort_by_key(|failure| failure.record.offset);
         let mut gaps = std::mem::take(&mut *lock(&self.gaps));
         gaps.sort_by_key(|gap| gap.range.start());
         let mut rest = self.rest(failed, now);
         if rest.len() > MAX_RESTS {
             rest = in_one_piece(&rest).into_iter().collect();
+            self.lane.iter().for_each(|lane| lane.repeats());
+        }
+        if self.lane.as_ref().is_some_and(|lane| lane.is_repeated(self)) {
+            rest = Range::new(self.lease.position, self.lease.range.end())
+                .map(|range| self.untried(range))
+                .into_iter()
+                .collect();
+            gaps.clear();
         }
         Settle { held: self.lease.held(), rest, gaps }
     }
 
+    /// A part that comes again as if it had never been taken.
+    fn untried(&self, range: Range) -> Rest {
+        Rest {
+            range,
+            delay_ms: self.delay_ms.load(Ordering::Acquire),
+            attempt: self.lease.attempt.saturating_sub(1),
+        }
+    }
+
     fn rest(&self, failed: Vec<Failed>, now: Instant) -> Vec<Rest> {
+        let Rest { delay_ms, attempt, .. } = self.untried(self.lease.range);
+        let untried = (delay_ms, attempt);
         let mut failed = failed.into_iter().peekable();
-        let untried = (self.delay_ms.load(Ordering::Acquire), self.lease.attempt.saturating_sub(1));
         let mut rest: Vec<Rest> = Vec::new();
         for offset in self.checkpoint()..self.lease.range.end() {
             let (delay_ms, attempt) = match failed.next_if(|failure| failure.record.offset == offset) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use logmill_protocol::work::MAX_HELD;
 use tokio::time::Instant;
 
+use super::in_hand::Due;
 use super::record::Received;
 use super::slot::StartSlots;
 use super::state::NodeState;
@@ -37,10 +38,13 @@ pub(crate) async fn retry(state: Arc<NodeState>, slots: Arc<dyn StartSlots>) {
         for unit in state.units().into_iter().filter(|unit| unit.is_live(now)) {
             let due = unit.due(now).into_iter();
             let records: Vec<_> = due
-                .map(|(record, attempt)| Received { record, attempt: attempt + 1, unit: unit.clone() })
+                .map(|Due { record, attempt, line }| {
+                    let (unit, attempt) = (unit.clone(), attempt + 1);
+                    Received { record, attempt, unit, line, again: true }
+                })
                 .collect();
             if !records.is_empty() {
-                slots.start(state.queue.push(records, state.settings.concurrency));
+                slots.start(state.queue.push_again(records, state.settings.concurrency));
             }
         }
     }

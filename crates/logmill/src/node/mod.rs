@@ -12,6 +12,7 @@
 //! | `read` | from units to records |
 //! | `queue`, `slot` | from records to handlers |
 //! | `in_hand` | one unit: what of it is settled |
+//! | `order`, `lane` | records and units that have an order |
 //! | `state` | what becomes of records and units |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
@@ -21,7 +22,9 @@ mod delivery;
 mod engine;
 mod handler;
 mod in_hand;
+mod lane;
 mod lease;
+mod order;
 mod organise;
 mod queue;
 mod read;
@@ -34,7 +37,6 @@ mod take;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -47,6 +49,7 @@ pub use self::delivery::Delivery;
 #[cfg(feature = "json")]
 pub use self::handler::Json;
 pub use self::handler::{FromRecord, Handler, IntoOutcome, Key, Meta, Outcome, Value};
+pub use self::order::{Blocks, Order};
 pub use self::record::Received;
 pub use self::retry::Retry;
 pub(crate) use self::settings::Settings;
@@ -151,7 +154,7 @@ impl Node {
             let ended = self.state.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            if self.state.queue.len() == 0 && self.state.unread.load(Ordering::Acquire) == 0 {
+            if self.state.queue.is_empty() && self.state.unread() == 0 {
                 return;
             }
             ended.await;

@@ -1,15 +1,17 @@
-//! Reads the records of a run of adjacent units, and hands them to the queue.
+//! Reads the records of runs of adjacent units, and hands them to the queue. Several lanes of a partition are read at
+//! once: what one fetch brings is decoded once, and each lane takes its part.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill_protocol::ids::{Offset, Partition};
-use logmill_protocol::records::{Decompressor, Limits};
-use logmill_protocol::work::{Gap, GapCause, Range};
+use logmill_protocol::ids::{Lane, Offset, Partition};
+use logmill_protocol::records::{Decompressor, Limits, OwnedRecord};
+use logmill_protocol::work::{Gap, GapCause, Range, lane_of};
 use tracing::{debug, warn};
 
 use super::in_hand::InHand;
+use super::order::{Line, Order};
 use super::record::Received;
 use super::slot::StartSlots;
 use super::state::NodeState;
@@ -35,75 +37,100 @@ pub(crate) struct Reading {
 /// A run in progress.
 struct Run {
     units: VecDeque<Arc<InHand>>,
+    /// The lane, whole where there is none.
+    lane: Lane,
     /// Every offset below it was read.
     position: Offset,
     end: Offset,
 }
 
+/// Runs that are read together: one, or several lanes of one partition.
+struct Runs(Vec<Run>);
+
 impl Reading {
-    /// Reads a run to its end. Whatever goes wrong, each of its units ends: settled, or back in the queue.
-    pub(crate) async fn read(self, units: VecDeque<Arc<InHand>>) {
-        let (Some(first), Some(last)) = (units.front(), units.back()) else { return };
-        let mut run = Run { position: first.lease.position, end: last.lease.range.end(), units };
-        while let Err(problem) = self.read_on(&mut run).await {
+    /// Reads runs to their end. Whatever goes wrong, each of their units ends: settled, or back in the queue.
+    pub(crate) async fn read(self, runs: Vec<VecDeque<Arc<InHand>>>) {
+        let mut runs = Runs(runs.into_iter().filter_map(Run::new).collect());
+        while let Err(problem) = self.read_on(&mut runs).await {
             match problem {
-                Error::Deleted { log_start, .. } => self.skip(&mut run, log_start, GapCause::Retention),
+                Error::Deleted { log_start, .. } => {
+                    runs.0.iter_mut().for_each(|run| self.skip(run, log_start, GapCause::Retention));
+                }
                 problem => {
-                    if let Some(unit) = run.units.front() {
+                    if let Some(unit) = runs.0.iter().find_map(|run| run.units.front()) {
                         let partition = &unit.lease.partition.partition;
-                        warn!(%partition, offset = run.position, %problem, "cannot read; trying again later");
+                        warn!(%partition, offset = runs.position(), %problem, "cannot read; trying again later");
                     }
-                    return self.give_up(&mut run, AGAIN);
+                    return runs.0.iter_mut().for_each(|run| self.give_up(run, AGAIN));
                 }
             }
         }
     }
 
-    async fn read_on(&self, run: &mut Run) -> Result<()> {
-        let Some(unit) = run.units.front() else { return Ok(()) };
+    async fn read_on(&self, runs: &mut Runs) -> Result<()> {
+        let Some(unit) = runs.0.iter().find_map(|run| run.units.front()) else { return Ok(()) };
         let key = unit.lease.partition.clone();
-        let range = run.position..run.end;
-        let mut reader =
-            self.client.fetch_range(key.partition.clone(), Some(key.topic_id), range, &self.options);
+        let range = runs.position()..runs.end();
+        let mut reader = self.client.fetch_range(key.partition, Some(key.topic_id), range, &self.options);
         let mut decompressor = Decompressor::new(Limits::default());
         while let Some(fetched) = reader.next().await? {
-            if run.units.iter().all(|unit| !unit.is_live(tokio::time::Instant::now())) {
-                debug!(partition = %key.partition, "reading stops: none of the units is in hand any more");
-                self.give_up(run, Duration::ZERO);
+            let now = tokio::time::Instant::now();
+            if !runs.0.iter().flat_map(|run| &run.units).any(|unit| unit.is_live(now)) {
+                debug!(partition = %key.lane, "reading stops: none of the units is in hand any more");
+                runs.0.iter_mut().for_each(|run| self.give_up(run, Duration::ZERO));
                 return Ok(());
             }
-            self.deliver(run, fetched, &mut decompressor).await?;
+            self.deliver(runs, fetched, &mut decompressor).await?;
         }
-        self.advance(run, run.end);
+        runs.0.iter_mut().for_each(|run| self.advance(run, run.end));
         Ok(())
     }
 
     /// Queues the records of what one fetch brought.
-    async fn deliver(&self, run: &mut Run, fetched: Fetched, decompressor: &mut Decompressor) -> Result<()> {
+    async fn deliver(
+        &self,
+        runs: &mut Runs,
+        fetched: Fetched,
+        decompressor: &mut Decompressor,
+    ) -> Result<()> {
         let mut portion: Vec<Received> = Vec::with_capacity(PORTION);
         for batch in fetched.batches {
             self.state.queue.room().await;
-            let records = batch.records(decompressor).map_err(|error| corrupt(run, &error))?;
+            let records = batch.records(decompressor).map_err(|error| corrupt(runs, &error))?;
             for record in records.into_owned() {
-                let record = record.map_err(|error| corrupt(run, &error))?;
+                let record = record.map_err(|error| corrupt(runs, &error))?;
+                let Some(run) = runs.of(&record) else { continue };
                 if run.units.front().is_some_and(|unit| record.offset >= unit.lease.range.end()) {
                     self.queue(&mut portion);
                     self.advance(run, record.offset);
                 }
-                let Some(unit) = run.units.front() else { break };
+                let Some(unit) = run.units.front() else { continue };
                 unit.mark(run.position, record.offset);
-                self.state.read(run.position, record.offset + 1);
+                self.state.read(unit, run.position, record.offset + 1);
                 run.position = record.offset + 1;
-                portion.push(Received { attempt: unit.lease.attempt, unit: unit.clone(), record });
+                let line = self.line(unit, &record);
+                let (attempt, unit) = (unit.lease.attempt, unit.clone());
+                portion.push(Received { record, attempt, unit, line, again: false });
                 if portion.len() == PORTION {
                     self.queue(&mut portion);
                 }
             }
             self.queue(&mut portion);
         }
-        // Control records, aborted ones and holes of compaction count as read.
-        self.advance(run, fetched.position.min(run.end));
+        // Control records, aborted ones, holes of compaction and other lanes' records count as read.
+        for run in &mut runs.0 {
+            self.advance(run, fetched.position.min(run.end));
+        }
         Ok(())
+    }
+
+    /// The line that a record stands in.
+    fn line(&self, unit: &InHand, record: &OwnedRecord) -> Option<Line> {
+        let lane = unit.lane.as_ref()?;
+        match self.state.settings.order {
+            Order::ByPartition => Some(lane.line),
+            _ => record.key.as_ref().map(|key| Line::of_key(&lane.key, key)),
+        }
     }
 
     fn queue(&self, portion: &mut Vec<Received>) {
@@ -126,7 +153,7 @@ impl Reading {
             let to = position.min(end);
             if to > run.position {
                 unit.mark(run.position, to);
-                self.state.read(run.position, to);
+                self.state.read(unit, run.position, to);
                 run.position = to;
             }
             if position < end {
@@ -153,21 +180,54 @@ impl Reading {
 
     /// The rest of the run goes back to the queue.
     fn give_up(&self, run: &mut Run, delay: Duration) {
-        self.state.read(run.position, run.end);
-        run.position = run.end;
+        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         for unit in run.units.drain(..) {
-            unit.give_back(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-            self.state.drop_waiting_of(&unit);
+            self.state.read(&unit, run.position.max(unit.lease.range.start()), unit.lease.range.end());
+            self.state.give_back_from(&unit, delay_ms);
             self.state.close(&unit, 1);
         }
+        run.position = run.end;
     }
 }
 
-fn corrupt(run: &Run, error: &dyn std::fmt::Display) -> Error {
-    let partition = run.units.front().map(|unit| unit.lease.partition.partition.clone());
+impl Run {
+    fn new(units: VecDeque<Arc<InHand>>) -> Option<Self> {
+        let (first, last) = (units.front()?, units.back()?);
+        let (position, end) = (first.lease.position, last.lease.range.end());
+        Some(Self { lane: first.lease.partition.lane, position, end, units })
+    }
+}
+
+impl Runs {
+    /// Every offset below it was read by all.
+    fn position(&self) -> Offset {
+        let open = self.0.iter().filter(|run| !run.units.is_empty());
+        open.map(|run| run.position).min().unwrap_or(0)
+    }
+
+    fn end(&self) -> Offset {
+        self.0.iter().map(|run| run.end).max().unwrap_or(0)
+    }
+
+    /// The run that a record belongs to, unless it is of another lane or was read before.
+    fn of(&mut self, record: &OwnedRecord) -> Option<&mut Run> {
+        let first = self.0.first()?;
+        let index = if first.lane.is_whole() {
+            0
+        } else {
+            let lane = lane_of(record.key.as_deref(), record.offset, first.lane.of);
+            self.0.iter().position(|run| run.lane.index == lane)?
+        };
+        self.0.get_mut(index).filter(|run| (run.position..run.end).contains(&record.offset))
+    }
+}
+
+fn corrupt(runs: &Runs, error: &dyn std::fmt::Display) -> Error {
+    let unit = runs.0.iter().find_map(|run| run.units.front());
+    let partition = unit.map(|unit| unit.lease.partition.partition.clone());
     Error::Corrupt {
         partition: partition.unwrap_or_else(|| Partition::new("", -1)),
-        offset: run.position,
+        offset: runs.position(),
         reason: error.to_string(),
     }
 }

@@ -7,6 +7,7 @@ use logmill_protocol::ids::{Offset, Partition};
 use logmill_protocol::records::{Headers, OwnedRecord};
 
 use super::in_hand::InHand;
+use super::order::Line;
 
 /// A record as a handler gets it. Key, value and headers are slices of the batch it came in: cheap to
 /// clone, and the batch stays in memory as long as one of them lives.
@@ -15,6 +16,10 @@ pub struct Received {
     pub(super) record: OwnedRecord,
     pub(super) attempt: u32,
     pub(super) unit: Arc<InHand>,
+    /// The line that it stands in, if it has an order.
+    pub(super) line: Option<Line>,
+    /// It failed before, in this node's hands.
+    pub(super) again: bool,
 }
 
 impl Received {

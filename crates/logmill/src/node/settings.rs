@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use logmill_protocol::ids::MAX_LANES;
+
+use super::order::{Blocks, Order};
 use super::retry::Retry;
 use crate::error::{Error, Result};
 
@@ -55,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) max_in_flight: usize,
     pub(crate) max_in_flight_bytes: usize,
     pub(crate) retry: Retry,
+    pub(crate) order: Order,
+    pub(crate) blocks: Blocks,
     pub(crate) lease: Duration,
     pub(crate) start: Start,
     pub(crate) organise: Organise,
@@ -86,6 +91,9 @@ impl Settings {
             }
             _ if self.lease < Duration::from_millis(100) => {
                 wrong("lease", "a lease shorter than 100 ms is lost before it can be renewed")
+            }
+            _ if self.order.lanes() > MAX_LANES || self.order == (Order::ByKey { lanes: 0 }) => {
+                wrong("order", "a partition has 1 to 256 lanes")
             }
             _ if self.commit_interval.is_zero() => wrong("commit_interval", "it must be longer than zero"),
             _ if self.unit_records == 0 || self.max_units == 0 => {

@@ -56,11 +56,7 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
             state.close(&received.unit, 1);
             continue;
         }
-        let finished = Finished {
-            record: received.record.clone(),
-            attempt: received.attempt,
-            unit: received.unit.clone(),
-        };
+        let finished = Finished::of(&received);
         let outcome = match AssertUnwindSafe(handle(&*handler, received)).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(panic) => Outcome::Retry { reason: format!("the handler panicked: {}", text_of(&*panic)) },

@@ -18,6 +18,8 @@ use tracing::{debug, error, warn};
 
 use super::handler::Outcome;
 use super::in_hand::{InHand, in_one_piece};
+use super::lane::LaneInHand;
+use super::order::{Blocks, Line};
 use super::queue::Queue;
 use super::record::Received;
 use super::settings::Settings;
@@ -25,6 +27,12 @@ use crate::store::Store;
 
 /// How often a store that cannot be reached is asked again.
 const STORE_RETRY: Duration = Duration::from_millis(200);
+
+/// One record, in the count of those to be expected: a lane has a part of the offsets it spans.
+const RECORD: u64 = 256;
+
+/// A lane is extended when no more of its records than this are left in hand, or than there are handlers.
+const FEW: usize = 100;
 
 /// A unit's name among those in hand.
 type UnitKey = (PartitionKey, Offset);
@@ -38,10 +46,12 @@ pub(crate) struct NodeState {
     /// Where the node's own tasks run, apart from the handlers.
     pub(crate) engine: Handle,
     units: Mutex<BTreeMap<UnitKey, Arc<InHand>>>,
+    /// The lanes of which units are in hand.
+    lanes: Mutex<BTreeMap<PartitionKey, Arc<LaneInHand>>>,
     /// A unit ended, or was let go.
     pub(crate) ended: Notify,
-    /// Offsets of units in hand that are not read yet.
-    pub(crate) unread: AtomicU64,
+    /// Records to be expected in what is in hand and not read yet, each [`RECORD`].
+    unread: AtomicU64,
     /// Cancelled: no more units are taken.
     pub(crate) quiet: CancellationToken,
     /// Partitions whose units are not worked on for the time being: another process gets them.
@@ -83,6 +93,7 @@ impl NodeState {
             store,
             engine,
             units: Mutex::default(),
+            lanes: Mutex::default(),
             ended: Notify::new(),
             unread: AtomicU64::new(0),
             quiet: CancellationToken::new(),
@@ -114,10 +125,26 @@ impl NodeState {
     /// Notes a lease that was just given, asked for at `asked`.
     pub(crate) fn take_in(&self, lease: Lease, asked: Instant) -> Arc<InHand> {
         let key = (lease.partition.clone(), lease.range.start());
-        self.unread.fetch_add((lease.range.end() - lease.position) as u64, Ordering::AcqRel);
-        let unit = Arc::new(InHand::new(lease, self.base, asked + self.settings.lease));
+        let unread = expected(&lease, lease.position, lease.range.end());
+        self.unread.fetch_add(unread, Ordering::AcqRel);
+        let mut lanes = lock(&self.lanes);
+        let lane = (!lease.partition.lane.is_whole()).then(|| {
+            let key = &lease.partition;
+            let new = || Arc::new(LaneInHand::new(key.clone(), Line::of_lane(key)));
+            lanes.entry(key.clone()).or_insert_with(new).clone()
+        });
+        let unit = Arc::new(InHand::new(lease, lane, self.base, asked + self.settings.lease));
+        unit.lane.iter().for_each(|lane| lane.add(unit.clone()));
+        drop(lanes);
         lock(&self.units).insert(key, unit.clone());
         unit
+    }
+
+    /// The lanes in hand of which more is worth taking, those with the least left first.
+    pub(crate) fn lanes_to_extend(&self, most: usize) -> Vec<PartitionKey> {
+        let few = self.settings.concurrency.max(FEW);
+        let lanes = lock(&self.lanes);
+        lanes.values().filter(|lane| lane.wants_more(few)).map(|lane| lane.key.clone()).take(most).collect()
     }
 
     /// The units in hand.
@@ -125,9 +152,14 @@ impl NodeState {
         lock(&self.units).values().cloned().collect()
     }
 
-    /// Reading has come from `from` to `to`.
-    pub(crate) fn read(&self, from: Offset, to: Offset) {
-        self.unread.fetch_sub((to - from).max(0) as u64, Ordering::AcqRel);
+    /// Reading of the unit has come from `from` to `to`.
+    pub(crate) fn read(&self, unit: &InHand, from: Offset, to: Offset) {
+        self.unread.fetch_sub(expected(&unit.lease, from, to), Ordering::AcqRel);
+    }
+
+    /// How many records are to be expected in what is in hand and not read yet.
+    pub(crate) fn unread(&self) -> u64 {
+        self.unread.load(Ordering::Acquire) / RECORD
     }
 
     /// Whether units of this partition are to be left alone now.
@@ -137,11 +169,12 @@ impl NodeState {
 
     /// What became of a record that was handed out.
     pub(crate) fn finish(self: &Arc<Self>, received: Finished, outcome: Outcome) {
-        let Finished { record, attempt, unit } = received;
+        let Finished { record, attempt, unit, line, again } = received;
         let (delay, reason) = match outcome {
             Outcome::Ack => {
                 unit.settle(record.offset);
                 self.counts.settled.fetch_add(1, Ordering::Relaxed);
+                self.no_longer_first(&unit, line, again);
                 return self.close(&unit, 1);
             }
             Outcome::Retry { reason } => (self.settings.retry.delay(attempt, self.draw()), reason),
@@ -150,22 +183,58 @@ impl NodeState {
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let place = &unit.lease.partition.partition;
         warn!(partition = %place, offset = record.offset, attempt, ?delay, reason, "a record failed and will be retried");
-        unit.fail(record, attempt, Instant::now() + delay);
-        self.close(&unit, 1);
+        let line = match (self.settings.blocks, unit.lane_line()) {
+            (Blocks::Nothing, Some(_)) => {
+                self.no_longer_first(&unit, line, again);
+                None
+            }
+            (Blocks::Lane, Some(lane)) if !again => {
+                self.queue.hold_up(lane);
+                line
+            }
+            _ => line,
+        };
+        if unit.fail(record, attempt, line, Instant::now() + delay) {
+            self.close(&unit, 1);
+        }
     }
 
     /// A record that was handed out comes back untried.
     pub(crate) fn put_back(self: &Arc<Self>, received: Finished) {
-        let Finished { record, attempt, unit } = received;
-        unit.fail(record, attempt.saturating_sub(1), Instant::now());
-        self.close(&unit, 1);
+        let Finished { record, attempt, unit, line, .. } = received;
+        if unit.fail(record, attempt.saturating_sub(1), line, Instant::now()) {
+            self.close(&unit, 1);
+        }
+    }
+
+    /// A record no longer holds up those behind it.
+    fn no_longer_first(&self, unit: &InHand, line: Option<Line>, again: bool) {
+        if let Some(line) = line {
+            self.queue.next_in_line(line);
+        }
+        if let Some(lane) = unit.lane_line().filter(|_| again && self.settings.blocks == Blocks::Lane) {
+            self.queue.go_on(lane);
+        }
     }
 
     /// `records` of the unit are no longer open. The one who closes the last ends the unit.
     pub(crate) fn close(self: &Arc<Self>, unit: &Arc<InHand>, records: usize) {
-        if unit.closed(records) {
+        if records > 0 && unit.closed(records) {
             let (state, unit) = (self.clone(), unit.clone());
-            self.engine.spawn(async move { state.settle(unit).await });
+            self.engine.spawn(async move {
+                match unit.lane.clone() {
+                    None => state.settle(unit).await,
+                    Some(lane) => state.settle_in_order(&lane).await,
+                }
+            });
+        }
+    }
+
+    /// Ends the units of a lane that are over, in order.
+    async fn settle_in_order(self: &Arc<Self>, lane: &LaneInHand) {
+        let _turn = lane.settling.lock().await;
+        while let Some(first) = lane.first().filter(|first| first.is_over()) {
+            self.clone().settle(first).await;
         }
     }
 
@@ -197,6 +266,7 @@ impl NodeState {
                         units, "the partition holds too many units: failed records return as one"
                     );
                     request.rest = in_one_piece(&request.rest).into_iter().collect();
+                    unit.lane.iter().for_each(|lane| lane.repeats());
                     tokio::time::sleep(STORE_RETRY).await;
                 }
                 Err(problem) if problem.is_retriable() => {
@@ -221,6 +291,13 @@ impl NodeState {
             units.remove(&key);
         }
         drop(units);
+        if let Some(lane) = &unit.lane {
+            let mut lanes = lock(&self.lanes);
+            let last = lane.remove(unit);
+            if last && lanes.get(&lane.key).is_some_and(|held| Arc::ptr_eq(held, lane)) {
+                lanes.remove(&lane.key);
+            }
+        }
         self.ended.notify_waiters();
         self.queue.drained.notify_one();
     }
@@ -255,10 +332,34 @@ impl NodeState {
         if unit.is_lost() {
             return;
         }
-        warn!(partition = %unit.lease.partition.partition, range = %unit.lease.range, "lease lost");
+        warn!(partition = %unit.lease.partition, range = %unit.lease.range, "lease lost");
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
-        unit.lose();
-        self.drop_waiting_of(unit);
+        let Some(lane) = &unit.lane else {
+            let _ = unit.lose();
+            return self.drop_waiting_of(unit);
+        };
+        // Whoever has this one has the lane, from here on.
+        lock(&self.lanes).remove(&lane.key);
+        lane.close();
+        for unit in lane.units() {
+            let failed = unit.lose();
+            self.drop_waiting_of(&unit);
+            self.close(&unit, failed);
+        }
+    }
+
+    /// Gives back a unit that cannot be read now, and in a lane all that follow it.
+    pub(crate) fn give_back_from(self: &Arc<Self>, unit: &Arc<InHand>, delay_ms: u64) {
+        let Some(lane) = &unit.lane else {
+            unit.give_back(delay_ms);
+            return self.drop_waiting_of(unit);
+        };
+        lane.close();
+        for unit in lane.units_from(unit.lease.range.start()) {
+            unit.give_back(delay_ms);
+            self.drop_waiting_of(&unit);
+            self.close(&unit, unit.let_failed_go());
+        }
     }
 
     /// Takes records that wait out of the queue.
@@ -278,9 +379,13 @@ impl NodeState {
     pub(crate) async fn give_back(self: &Arc<Self>, which: impl Fn(&InHand) -> bool, deadline: Instant) {
         let mine = |state: &Self| state.units().into_iter().filter(|unit| which(unit)).collect::<Vec<_>>();
         for unit in mine(self) {
+            unit.lane.iter().for_each(|lane| lane.close());
             unit.give_back(0);
         }
         self.drop_waiting(|received| which(&received.unit));
+        for unit in mine(self) {
+            self.close(&unit, unit.let_failed_go());
+        }
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
@@ -301,7 +406,7 @@ impl NodeState {
             warn!(partition = %unit.lease.partition.partition, range = %unit.lease.range,
                 "handlers did not end in time: the records in their hands will be handled again");
             let request = unit.settlement(Instant::now());
-            unit.lose();
+            let _ = unit.lose();
             if let Err(problem) = self.store.settle(request).await {
                 warn!(%problem, "unit not given back: it returns when its lease ends");
             }
@@ -324,8 +429,9 @@ impl NodeState {
     pub(crate) fn forget_all(&self) {
         self.quiet.cancel();
         for unit in std::mem::take(&mut *lock(&self.units)).into_values() {
-            unit.lose();
+            let _ = unit.lose();
         }
+        lock(&self.lanes).clear();
     }
 }
 
@@ -335,6 +441,21 @@ pub(crate) struct Finished {
     pub(crate) record: OwnedRecord,
     pub(crate) attempt: u32,
     pub(crate) unit: Arc<InHand>,
+    pub(crate) line: Option<Line>,
+    pub(crate) again: bool,
+}
+
+impl Finished {
+    /// What is kept of a record while its handler has it.
+    pub(crate) fn of(received: &Received) -> Self {
+        let Received { record, attempt, unit, line, again } = received.clone();
+        Self { record, attempt, unit, line, again }
+    }
+}
+
+/// How many records, each [`RECORD`], are to be expected between two offsets of a lease.
+fn expected(lease: &Lease, from: Offset, to: Offset) -> u64 {
+    (to - from).max(0) as u64 * (RECORD / u64::from(lease.partition.lane.of.max(1)))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

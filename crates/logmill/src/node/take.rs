@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use logmill_protocol::ids::Offset;
 use logmill_protocol::work::{Lease, MAX_TAKEN, Range, Rest, Settle, Take};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -50,7 +50,7 @@ impl Pace {
     /// How many units to ask for now.
     fn units(&mut self, state: &NodeState) -> u32 {
         let target = self.target(state);
-        let ahead = state.unread.load(Ordering::Acquire) + state.queue.len() as u64;
+        let ahead = state.unread() + state.queue.len() as u64;
         // Woken again at half the target, so that units are taken several at a time.
         state.queue.set_low((target / 2) as usize);
         let wanted = target.saturating_sub(ahead).div_ceil(self.unit.max(1));
@@ -59,7 +59,8 @@ impl Pace {
 
     fn saw(&mut self, leases: &[Lease]) {
         for lease in leases {
-            self.unit = (3 * self.unit + lease.range.len()) / 4;
+            let records = lease.range.len() / u64::from(lease.partition.lane.of.max(1));
+            self.unit = (3 * self.unit + records) / 4;
         }
     }
 }
@@ -83,7 +84,7 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             nonce: state.nonce(),
             lease_ms: state.settings.lease_ms(),
             max_units,
-            extend: Vec::new(),
+            extend: state.lanes_to_extend(MAX_TAKEN as usize),
         };
         match state.store.take(request).await {
             Ok(taken) if taken.leases.is_empty() => {
@@ -91,14 +92,16 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
                 tokio::select! {
                     biased;
                     () = state.quiet.cancelled() => break,
+                    // A lane that was held is free, or worth extending.
+                    () = drained => {}
                     () = state.store.changed(seen, wait) => {}
                 }
             }
             Ok(taken) => {
                 debug!(units = taken.leases.len(), "took units");
                 pace.saw(&taken.leases);
-                for run in runs(&state, taken.leases, asked) {
-                    state.engine.spawn(reading.clone().read(run));
+                for runs in together(runs(&state, taken.leases, asked)) {
+                    state.engine.spawn(reading.clone().read(runs));
                 }
             }
             Err(problem) => {
@@ -107,6 +110,36 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             }
         }
     }
+}
+
+/// Groups runs of several lanes that overlap: they are fetched and decoded once.
+fn together(mut runs: Vec<VecDeque<Arc<InHand>>>) -> Vec<Vec<VecDeque<Arc<InHand>>>> {
+    runs.sort_by_key(|run| {
+        run.front().map(|unit| (unit.lease.partition.partition.clone(), unit.lease.position))
+    });
+    let mut groups: Vec<(Offset, Vec<VecDeque<Arc<InHand>>>)> = Vec::new();
+    for run in runs {
+        let (Some(first), Some(last)) = (run.front(), run.back()) else { continue };
+        let (begin, end) = (first.lease.position, last.lease.range.end());
+        let lane = first.lane.is_some();
+        let fits = |(to, group): &(Offset, Vec<VecDeque<Arc<InHand>>>)| {
+            let other = group.first().and_then(VecDeque::front);
+            lane && begin < *to && other.is_some_and(|other| same_log(&other.lease, &first.lease))
+        };
+        match groups.last_mut().filter(|group| fits(group)) {
+            Some((to, group)) => {
+                *to = end.max(*to);
+                group.push(run);
+            }
+            None => groups.push((end, vec![run])),
+        }
+    }
+    groups.into_iter().map(|(_, runs)| runs).collect()
+}
+
+fn same_log(one: &Lease, other: &Lease) -> bool {
+    (&one.partition.partition, one.partition.topic_id, one.partition.lane.of)
+        == (&other.partition.partition, other.partition.topic_id, other.partition.lane.of)
 }
 
 /// Groups leases that follow one another in a partition: one fetch serves such a run.

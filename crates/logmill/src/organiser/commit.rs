@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use logmill_protocol::ids::Partition;
+use logmill_protocol::work::CommitMetadata;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Organiser;
-use super::held::Committed;
+use super::held::{Committed, progress};
 use crate::client::membership::{Commit, MembershipToken};
 use crate::error::Error;
 
@@ -36,46 +37,47 @@ impl Organiser {
 
     /// What to commit for a partition, if anything.
     async fn changed(&mut self, partition: &Partition) -> Option<Commit> {
-        let mut held = self.held.get(partition)?.clone();
-        let snapshot = match self.store.snapshot(held.key.clone()).await {
-            Ok(Some(snapshot)) => snapshot,
-            Ok(None) => {
+        let held = self.held.get(partition)?.clone();
+        let mut lanes = Vec::with_capacity(held.lanes.len());
+        for (index, lane) in held.lanes.iter().enumerate() {
+            let snapshot = match self.store.snapshot(lane.key.clone()).await {
+                Ok(Some(snapshot)) => snapshot,
+                Ok(None) => {
+                    self.doubt(partition);
+                    return None;
+                }
+                Err(problem) => {
+                    debug!(%partition, %problem, "not committed: the store cannot be read");
+                    return None;
+                }
+            };
+            if (snapshot.generation, snapshot.boot) != (held.generation, held.boot) || snapshot.is_torn() {
+                // Another organiser rebuilt it, or the store went back in time: nothing of this snapshot
+                // may reach Kafka before both agree again.
                 self.doubt(partition);
                 return None;
             }
-            Err(problem) => {
-                debug!(%partition, %problem, "not committed: the store cannot be read");
+            if snapshot.planned < lane.planned {
+                self.plan_again(partition, index, snapshot.planned);
+            }
+            if snapshot.watermark < lane.committed {
+                // Within a generation a commit never lowers what Kafka has.
+                if let Err(problem) = self.raise(partition, index).await {
+                    warn!(%partition, %problem, "the store is behind Kafka and could not be raised");
+                    self.doubt(partition);
+                }
                 return None;
             }
-        };
-        if snapshot.generation != held.generation || snapshot.boot != held.boot || snapshot.is_torn() {
-            // Another organiser rebuilt it, or the store went back in time: nothing of this snapshot
-            // may reach Kafka before both agree again.
-            self.doubt(partition);
-            return None;
+            lanes.push(progress(&snapshot));
         }
-        if snapshot.planned < held.planned {
-            self.plan_again(partition, snapshot.planned);
-        }
-        if snapshot.watermark < held.committed.watermark {
-            // Within a generation a commit never lowers what Kafka has.
-            if let Err(problem) = self.raise(&mut held).await {
-                warn!(%partition, %problem, "the store is behind Kafka and could not be raised");
-                self.doubt(partition);
-            }
-            return None;
-        }
-        let metadata = held.metadata(&snapshot);
-        let unchanged = snapshot.watermark == held.committed.watermark && metadata == held.committed.metadata;
+        let metadata = held.metadata(lanes);
+        let (offset, text) = (metadata.watermark(), metadata.encode());
+        let unchanged = offset == held.committed.offset && text == held.committed.metadata;
         if unchanged && held.committed.at.elapsed() < UNCHANGED {
             return None;
         }
-        Some(Commit {
-            partition: partition.clone(),
-            offset: snapshot.watermark,
-            leader_epoch: held.leader_epoch,
-            metadata,
-        })
+        let leader_epoch = held.leader_epoch;
+        Some(Commit { partition: partition.clone(), offset, leader_epoch, metadata: text })
     }
 
     async fn send(&mut self, token: MembershipToken, commits: Vec<Commit>) {
@@ -90,8 +92,13 @@ impl Organiser {
                         continue;
                     }
                     if let Some(held) = self.held.get_mut(&commit.partition) {
-                        held.committed =
-                            Committed { watermark: commit.offset, metadata: commit.metadata, at };
+                        let now = CommitMetadata::decode(&commit.metadata, commit.offset);
+                        for (lane, now) in
+                            held.lanes.iter_mut().zip(now.into_iter().flat_map(|now| now.lanes))
+                        {
+                            lane.committed = now.watermark;
+                        }
+                        held.committed = Committed { offset: commit.offset, metadata: commit.metadata, at };
                     }
                 }
             }

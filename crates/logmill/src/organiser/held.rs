@@ -1,7 +1,7 @@
 //! One partition that this organiser is responsible for.
 
-use logmill_protocol::ids::{Boot, Generation, Offset, PartitionKey};
-use logmill_protocol::work::{CommitMetadata, LaneProgress, PartitionSnapshot};
+use logmill_protocol::ids::{Boot, Generation, Lane, Offset, PartitionKey};
+use logmill_protocol::work::{CommitMetadata, LaneProgress, PartitionSnapshot, RangeSet};
 use tokio::time::Instant;
 
 use super::plan::LogEnds;
@@ -9,12 +9,15 @@ use super::plan::LogEnds;
 /// A partition whose state in the store is known to agree with Kafka's.
 #[derive(Clone, Debug)]
 pub(super) struct HeldPartition {
+    /// The whole partition, also where it is split into lanes.
     pub(super) key: PartitionKey,
     pub(super) generation: Generation,
     pub(super) boot: Boot,
     pub(super) leader_epoch: i32,
-    /// Every offset below it belongs to a unit or is settled.
-    pub(super) planned: Offset,
+    /// How many lanes it is split into; 0 if it is whole.
+    pub(super) of: u16,
+    /// Its lanes, or the one that is all of it.
+    pub(super) lanes: Vec<HeldLane>,
     /// How many partitions the topic had when the group first read it.
     pub(super) first_partitions: i32,
     /// What its log was last seen to hold.
@@ -25,25 +28,53 @@ pub(super) struct HeldPartition {
     pub(super) committed: Committed,
 }
 
+/// A lane, or all of a whole partition.
+#[derive(Clone, Debug)]
+pub(super) struct HeldLane {
+    pub(super) key: PartitionKey,
+    /// Every offset below it belongs to a unit or is settled.
+    pub(super) planned: Offset,
+    /// What Kafka has as its watermark.
+    pub(super) committed: Offset,
+}
+
 /// What was committed last, and when.
 #[derive(Clone, Debug)]
 pub(super) struct Committed {
-    pub(super) watermark: Offset,
+    pub(super) offset: Offset,
     pub(super) metadata: String,
     pub(super) at: Instant,
 }
 
 impl HeldPartition {
-    /// The metadata to commit with this snapshot.
-    pub(super) fn metadata(&self, snapshot: &PartitionSnapshot) -> String {
-        let done = snapshot.done.iter().copied().collect();
+    /// Every offset below it is planned in all lanes.
+    pub(super) fn planned(&self) -> Offset {
+        self.lanes.iter().map(|lane| lane.planned).min().unwrap_or(0)
+    }
+
+    /// What to commit with these lanes' progress.
+    pub(super) fn metadata(&self, lanes: Vec<LaneProgress>) -> CommitMetadata {
         CommitMetadata {
             generation: self.generation,
             topic_id: self.key.topic_id,
             first_partitions: self.first_partitions,
-            of: 0,
-            lanes: vec![LaneProgress { watermark: snapshot.watermark, done }],
+            of: self.of,
+            lanes,
         }
-        .encode()
     }
+}
+
+/// What a snapshot says is settled.
+pub(super) fn progress(snapshot: &PartitionSnapshot) -> LaneProgress {
+    let mut done = RangeSet::default();
+    snapshot.done.iter().for_each(|range| done.insert(*range));
+    LaneProgress { watermark: snapshot.watermark, done }
+}
+
+/// The names of a partition's lanes, or its own where it is whole.
+pub(super) fn lanes_of(key: &PartitionKey, of: u16) -> Vec<PartitionKey> {
+    if of == 0 {
+        return vec![key.clone()];
+    }
+    (0..of).filter_map(|index| Some(key.clone().in_lane(Lane::new(index, of)?))).collect()
 }

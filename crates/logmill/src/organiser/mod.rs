@@ -175,11 +175,11 @@ impl Organiser {
         for partition in partitions {
             self.unready.remove(partition);
             self.watch.remove(partition);
-            if let Some(held) = self.held.remove(partition)
-                && self.private_store
-                && let Err(problem) = self.store.forget(held.key).await
-            {
-                warn!(%partition, %problem, "the store did not forget a partition that is no longer ours");
+            let Some(held) = self.held.remove(partition).filter(|_| self.private_store) else { continue };
+            for lane in held.lanes {
+                if let Err(problem) = self.store.forget(lane.key).await {
+                    warn!(%partition, %problem, "the store did not forget a partition that is no longer ours");
+                }
             }
         }
     }
@@ -197,7 +197,7 @@ impl Organiser {
             match self.recover(&partition, &token).await {
                 Ok(held) => {
                     self.unready.remove(&partition);
-                    self.watch.set(partition.clone(), held.planned);
+                    self.watch.set(partition.clone(), held.planned());
                     self.held.insert(partition, held);
                 }
                 // A rebalance came in between; a new token is on its way.

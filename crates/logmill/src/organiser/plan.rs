@@ -9,12 +9,16 @@ use tracing::{debug, warn};
 
 use super::Organiser;
 use super::cut::cut;
+use super::held::HeldPartition;
 use crate::client::fetch::Grown;
 use crate::error::{Error, Result};
 use crate::store::StoreError;
 
 /// While records keep coming, the logs are looked at this often.
 const BUSY: Duration = Duration::from_millis(10);
+
+/// Each lane is a plan of its own, so partitions in lanes are looked at less often: at most so many times less.
+const MOST_BUSY: u16 = 5;
 
 /// A partition that has as many units as it may is planned again after this long.
 const FULL: Duration = Duration::from_millis(50);
@@ -35,14 +39,14 @@ pub(super) struct LogEnds {
 impl Organiser {
     /// A log has grown, or cannot be watched.
     pub(super) async fn grown(&mut self, grown: Result<Grown>) {
-        self.look_at = Instant::now() + BUSY;
+        self.look_at = Instant::now() + BUSY * u32::from(self.settings.order.lanes().clamp(1, MOST_BUSY));
         let (partition, ends) = match grown {
             Ok(grown) => {
                 (grown.partition, LogEnds { log_start: grown.log_start, last_stable: grown.last_stable })
             }
             // Retention overtook the plan: what is gone is planned too, and ends as a gap.
             Err(Error::Deleted { partition, log_start, .. }) => {
-                let planned = self.held.get(&partition).map_or(log_start, |held| held.planned);
+                let planned = self.held.get(&partition).map_or(log_start, HeldPartition::planned);
                 self.watch.set(partition.clone(), planned.max(log_start));
                 (partition, LogEnds { log_start, last_stable: log_start })
             }
@@ -64,10 +68,10 @@ impl Organiser {
     }
 
     /// The store lost its last plans in a failover. The watch is set back with it, for it tells only of what is new.
-    pub(super) fn plan_again(&mut self, partition: &Partition, planned: Offset) {
-        if let Some(held) = self.held.get_mut(partition) {
-            debug!(%partition, planned, known = held.planned, "the store went back: planning again");
-            held.planned = planned;
+    pub(super) fn plan_again(&mut self, partition: &Partition, lane: usize, planned: Offset) {
+        if let Some(lane) = self.held.get_mut(partition).and_then(|held| held.lanes.get_mut(lane)) {
+            debug!(lane = %lane.key, planned, known = lane.planned, "the store went back: planning again");
+            lane.planned = planned;
             self.watch.set(partition.clone(), planned);
         }
     }
@@ -84,29 +88,38 @@ impl Organiser {
 
     /// Plans one partition as far as its log is known.
     async fn plan(&mut self, partition: &Partition) {
-        while let Some(held) = self.held.get_mut(partition) {
-            held.full = false;
+        let Some(held) = self.held.get_mut(partition) else { return };
+        held.full = false;
+        for lane in 0..held.lanes.len() {
+            self.plan_lane(partition, lane).await;
+        }
+    }
+
+    async fn plan_lane(&mut self, partition: &Partition, index: usize) {
+        while let Some(held) = self.held.get_mut(partition)
+            && let Some(lane) = held.lanes.get_mut(index)
+        {
             let LogEnds { log_start, last_stable } = held.ends;
-            let cuts = cut(held.planned, log_start, last_stable, self.settings.unit_records);
+            let cuts = cut(lane.planned, log_start, last_stable, self.settings.unit_records);
             if cuts.is_empty() {
                 return;
             }
             let request = Plan {
-                partition: held.key.clone(),
+                partition: lane.key.clone(),
                 generation: held.generation,
                 boot: held.boot,
-                from: held.planned,
+                from: lane.planned,
                 ends: cuts,
                 max_units: self.settings.max_units,
             };
             match self.store.plan(request).await {
                 Ok(Planned::Ok { planned, units_added }) => {
-                    debug!(%partition, planned, units_added, "planned");
-                    held.planned = planned;
+                    debug!(lane = %lane.key, planned, units_added, "planned");
+                    lane.planned = planned;
                 }
-                Ok(Planned::Moved { planned }) => held.planned = planned,
+                Ok(Planned::Moved { planned }) => lane.planned = planned,
                 Ok(Planned::Full { units }) => {
-                    debug!(%partition, units, "planning waits until units end");
+                    debug!(lane = %lane.key, units, "planning waits until units end");
                     held.full = true;
                     self.full_at = Some(Instant::now() + FULL);
                     return;

@@ -7,7 +7,7 @@ use logmill_protocol::work::{CommitMetadata, LaneProgress, PartitionSnapshot, Ra
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::held::{Committed, HeldPartition};
+use super::held::{Committed, HeldLane, HeldPartition, lanes_of, progress};
 use super::plan::LogEnds;
 use super::{Organiser, Problem};
 use crate::client::admin::OffsetAt;
@@ -15,6 +15,7 @@ use crate::client::fetch::Isolation;
 use crate::client::membership::{Commit, MembershipToken};
 use crate::error::Error;
 use crate::node::Start;
+use crate::store::Store;
 
 /// The longest piece that a hole between settled ranges is rebuilt in, in offsets.
 const PIECE: i64 = crate::node::LARGEST_UNIT;
@@ -31,76 +32,103 @@ impl Organiser {
         let leader_epoch = self.client.leader(partition).await?.epoch;
         let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
 
-        let stored = self.store.snapshot(key.clone()).await?;
         let committed = self.committed(partition).await?;
-        let commit = match (&committed, &stored) {
-            // Kafka has none, the store does: Kafka forgets commits of idle groups after a week.
-            (None, Some(stored)) => Anchor::of(stored, partitions),
-            (None, None) => {
-                let watermark = self.resolve_start(partition, partitions).await?;
-                info!(%partition, offset = watermark, "the group begins here");
-                Anchor {
-                    watermark,
-                    metadata: CommitMetadata::foreign(watermark),
-                    first_partitions: partitions,
-                }
-            }
-            (Some((watermark, text)), _) => {
-                let metadata = CommitMetadata::decode(text, *watermark)
-                    .unwrap_or_else(|| CommitMetadata::foreign(*watermark));
-                let other_topic = !metadata.topic_id.is_zero() && metadata.topic_id != key.topic_id;
-                if other_topic {
-                    warn!(%partition, "the topic was deleted and made again: the group begins at its first record");
-                    let watermark = self.offset(partition, OffsetAt::Start).await?.unwrap_or(0);
-                    let metadata = CommitMetadata {
-                        generation: metadata.generation,
-                        ..CommitMetadata::foreign(watermark)
-                    };
-                    Anchor { watermark, metadata, first_partitions: partitions }
-                } else {
-                    let first_partitions = match metadata.first_partitions {
-                        0 => partitions,
-                        known => known,
-                    };
-                    Anchor { watermark: *watermark, metadata, first_partitions }
-                }
-            }
+        let anchor = self.anchor_of(&key, &committed, partitions).await?;
+        let mut stored = Vec::with_capacity(anchor.lanes.len());
+        for lane in lanes_of(&key, anchor.of) {
+            stored.push(self.store.snapshot(lane).await?);
+        }
+        // Kafka has none, the store does: Kafka forgets commits of idle groups after a week.
+        let anchor = match (&committed, stored.iter().flatten().next()) {
+            (None, Some(first)) if stored.iter().all(Option::is_some) => CommitMetadata {
+                generation: first.generation,
+                lanes: stored.iter().flatten().map(progress).collect(),
+                ..anchor
+            },
+            _ => anchor,
         };
 
+        let whole =
+            stored.iter().flatten().filter(|lane| lane.generation == anchor.generation && !lane.is_torn());
+        let boot = whole.clone().next().map(|lane| lane.boot);
+        let agrees = whole.filter(|lane| Some(lane.boot) == boot).count() == stored.len();
+        let lanes = lanes_of(&key, anchor.of).into_iter().zip(&anchor.lanes).zip(&stored);
+        let lane = |((key, progress), stored): ((_, &LaneProgress), &Option<PartitionSnapshot>)| HeldLane {
+            key,
+            planned: stored.as_ref().map_or(progress.watermark, |stored| stored.planned),
+            committed: progress.watermark,
+        };
         let mut held = HeldPartition {
-            key: key.clone(),
-            generation: commit.metadata.generation,
-            boot: Boot::default(),
+            lanes: lanes.map(lane).collect(),
+            key,
+            generation: anchor.generation,
+            boot: boot.unwrap_or_default(),
             leader_epoch,
-            planned: commit.watermark,
-            first_partitions: commit.first_partitions,
+            of: anchor.of,
+            first_partitions: anchor.first_partitions,
             ends: LogEnds::default(),
             full: false,
             committed: Committed {
-                watermark: commit.watermark,
+                offset: anchor.watermark(),
                 metadata: committed.map(|(_, text)| text).unwrap_or_default(),
                 at: Instant::now(),
             },
         };
-        match stored {
-            Some(stored) if stored.generation == held.generation && !stored.is_torn() => {
-                held.boot = stored.boot;
-                held.planned = stored.planned;
-                if stored.watermark < commit.watermark {
-                    self.raise(&mut held).await?;
-                }
-                if held.committed.metadata.is_empty() {
-                    self.anchor(&mut held, &commit, token).await?;
-                }
-            }
-            stored => {
-                let before = stored.map_or(Generation(0), |stored| stored.generation);
-                held.generation = Generation(before.0.max(held.generation.0) + 1);
-                self.anchor(&mut held, &commit, token).await?;
-                self.rebuild(&mut held, &commit).await?;
+        if !agrees {
+            let before = stored.iter().flatten().map(|stored| stored.generation.0).max().unwrap_or(0);
+            held.generation = Generation(before.max(anchor.generation.0) + 1);
+            self.anchor(&mut held, &anchor, token).await?;
+            self.rebuild(&mut held, &anchor).await?;
+            return Ok(held);
+        }
+        for (lane, stored) in held.lanes.iter_mut().zip(stored.iter().flatten()) {
+            if stored.watermark < lane.committed {
+                raise(&*self.store, held.generation, held.boot, lane).await?;
             }
         }
+        if held.committed.metadata.is_empty() {
+            self.anchor(&mut held, &anchor, token).await?;
+        }
         Ok(held)
+    }
+
+    /// What Kafka says of a partition; what it is going to be told of one that the group never read.
+    async fn anchor_of(
+        &mut self,
+        key: &PartitionKey,
+        committed: &Option<(Offset, String)>,
+        partitions: i32,
+    ) -> Result<CommitMetadata, Problem> {
+        let partition = &key.partition;
+        let begin = |watermark, generation, of: u16| CommitMetadata {
+            generation,
+            topic_id: key.topic_id,
+            first_partitions: partitions,
+            of,
+            lanes: vec![LaneProgress { watermark, ..Default::default() }; usize::from(of.max(1))],
+        };
+        let of = self.settings.order.lanes();
+        let Some((offset, text)) = committed else {
+            let watermark = self.resolve_start(partition, partitions).await?;
+            info!(%partition, offset = watermark, "the group begins here");
+            return Ok(begin(watermark, Generation(0), of));
+        };
+        let Some(mut metadata) = CommitMetadata::decode(text, *offset) else {
+            return Ok(begin(*offset, Generation(0), of));
+        };
+        if !metadata.topic_id.is_zero() && metadata.topic_id != key.topic_id {
+            warn!(%partition, "the topic was deleted and made again: the group begins at its first record");
+            let watermark = self.offset(partition, OffsetAt::Start).await?.unwrap_or(0);
+            return Ok(begin(watermark, metadata.generation, metadata.of));
+        }
+        if metadata.of != of {
+            warn!(%partition, lanes = metadata.of, wanted = of,
+                "the group reads this partition in another order than this node was told to; it keeps the one it has");
+        }
+        if metadata.first_partitions == 0 {
+            metadata.first_partitions = partitions;
+        }
+        Ok(metadata)
     }
 
     /// Writes watermark and generation to Kafka: whatever belongs to an older one is refused from
@@ -108,64 +136,61 @@ impl Organiser {
     async fn anchor(
         &mut self,
         held: &mut HeldPartition,
-        commit: &Anchor,
+        anchor: &CommitMetadata,
         token: &MembershipToken,
     ) -> Result<(), Problem> {
-        let metadata = CommitMetadata {
-            generation: held.generation,
-            topic_id: held.key.topic_id,
-            first_partitions: held.first_partitions,
-            of: commit.metadata.of,
-            lanes: commit.metadata.lanes.clone(),
-        }
-        .encode();
+        let metadata = held.metadata(anchor.lanes.clone());
+        let (offset, text) = (metadata.watermark(), metadata.encode());
         let one = Commit {
             partition: held.key.partition.clone(),
-            offset: commit.watermark,
+            offset,
             leader_epoch: held.leader_epoch,
-            metadata: metadata.clone(),
+            metadata: text.clone(),
         };
         let refused = self.membership.commit(token, vec![one]).await?;
         if let Some((partition, code)) = refused.into_iter().next() {
             return Err(Error::refused(ApiKey::OffsetCommit, code, partition.to_string()).into());
         }
-        held.committed = Committed { watermark: commit.watermark, metadata, at: Instant::now() };
+        held.committed = Committed { offset, metadata: text, at: Instant::now() };
         Ok(())
     }
 
-    async fn rebuild(&mut self, held: &mut HeldPartition, commit: &Anchor) -> Result<(), Problem> {
-        let done: Vec<Range> = commit.metadata.lanes.iter().flat_map(|lane| lane.done.iter()).collect();
-        let planned = done.last().map_or(commit.watermark, |range| range.end());
-        let units = Range::new(commit.watermark, planned)
-            .map(|whole| whole.without(done.iter().copied()).flat_map(pieces).collect())
-            .unwrap_or_default();
+    async fn rebuild(&mut self, held: &mut HeldPartition, anchor: &CommitMetadata) -> Result<(), Problem> {
         held.boot = Boot(self.random());
-        held.planned = planned;
-        self.store
-            .rebuild(Rebuild {
-                partition: held.key.clone(),
+        // All lanes are planned to one offset, so that they are cut alike and read together.
+        let end = |lane: &LaneProgress| lane.done.last().map_or(lane.watermark, Range::end);
+        let planned = anchor.lanes.iter().map(end).max().unwrap_or(0);
+        for (lane, LaneProgress { watermark, done }) in held.lanes.iter_mut().zip(&anchor.lanes) {
+            let done: Vec<Range> = done.iter().collect();
+            let units = Range::new(*watermark, planned)
+                .map(|whole| whole.without(done.iter().copied()).flat_map(pieces).collect())
+                .unwrap_or_default();
+            let rebuild = Rebuild {
+                partition: lane.key.clone(),
                 generation: held.generation,
                 boot: held.boot,
                 leader_epoch: held.leader_epoch,
-                watermark: commit.watermark,
+                watermark: *watermark,
                 planned,
                 done,
                 units,
-            })
-            .await?;
-        info!(partition = %held.key.partition, watermark = commit.watermark, generation = %held.generation,
+            };
+            self.store.rebuild(rebuild).await?;
+            (lane.planned, lane.committed) = (planned, *watermark);
+        }
+        info!(partition = %held.key.partition, watermark = anchor.watermark(), generation = %held.generation,
             "store built from Kafka's commit");
         Ok(())
     }
 
     /// The store is behind Kafka: a failover lost its last writes.
-    pub(super) async fn raise(&mut self, held: &mut HeldPartition) -> Result<(), Problem> {
-        let watermark = held.committed.watermark;
-        info!(partition = %held.key.partition, watermark, "the store is behind Kafka: raised");
-        let (partition, generation, boot) = (held.key.clone(), held.generation, held.boot);
-        self.store.raise(Raise { partition, generation, boot, watermark }).await?;
-        held.planned = held.planned.max(watermark);
-        Ok(())
+    pub(super) async fn raise(&mut self, partition: &Partition, lane: usize) -> Result<(), Problem> {
+        let Some(held) = self.held.get_mut(partition) else { return Ok(()) };
+        let (generation, boot) = (held.generation, held.boot);
+        match held.lanes.get_mut(lane) {
+            Some(lane) => raise(&*self.store, generation, boot, lane).await,
+            None => Ok(()),
+        }
     }
 
     /// What Kafka has committed for the partition.
@@ -202,23 +227,17 @@ impl Organiser {
     }
 }
 
-/// What Kafka says of a partition, or what it is going to be told.
-struct Anchor {
-    watermark: Offset,
-    metadata: CommitMetadata,
-    first_partitions: i32,
-}
-
-impl Anchor {
-    fn of(stored: &PartitionSnapshot, first_partitions: i32) -> Self {
-        let whole = LaneProgress { watermark: stored.watermark, done: stored.done.iter().copied().collect() };
-        let metadata = CommitMetadata {
-            generation: stored.generation,
-            lanes: vec![whole],
-            ..CommitMetadata::foreign(stored.watermark)
-        };
-        Self { watermark: stored.watermark, metadata, first_partitions }
-    }
+async fn raise(
+    store: &dyn Store,
+    generation: Generation,
+    boot: Boot,
+    lane: &mut HeldLane,
+) -> Result<(), Problem> {
+    let (partition, watermark) = (lane.key.clone(), lane.committed);
+    info!(lane = %partition, watermark, "the store is behind Kafka: raised");
+    store.raise(Raise { partition, generation, boot, watermark }).await?;
+    lane.planned = lane.planned.max(watermark);
+    Ok(())
 }
 
 /// A hole in pieces that a node can keep track of.
