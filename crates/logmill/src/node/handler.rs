@@ -121,11 +121,9 @@ impl FromRecord for Key {
 }
 
 /// A record's value, read as JSON; a handler can ask for it as an argument.
-#[cfg(feature = "json")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-#[cfg(feature = "json")]
 impl<T: serde::de::DeserializeOwned> FromRecord for Json<T> {
     fn from_record(record: &Received) -> Result<Self, String> {
         let value = record.value().map_or(&b"null"[..], |value| &value[..]);

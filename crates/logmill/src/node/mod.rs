@@ -44,9 +44,7 @@ use tracing::info;
 
 pub use self::builder::{Call, NodeBuilder, Pull, Work};
 pub use self::delivery::Delivery;
-#[cfg(feature = "json")]
-pub use self::handler::Json;
-pub use self::handler::{FromRecord, Handler, IntoOutcome, Key, Meta, Outcome, Value};
+pub use self::handler::{FromRecord, Handler, IntoOutcome, Json, Key, Meta, Outcome, Value};
 pub use self::record::Received;
 pub use self::retry::Retry;
 pub(crate) use self::settings::Settings;
