@@ -7,6 +7,7 @@
 //! | `entry` | keys and values: the newest value of a key counts, a null value takes it away |
 //! | `dead`, `payload` | a dead letter, and how bytes stand in JSON |
 //! | `read`, `follow` | the entries there are, and those to come |
+//! | `requeue` | a dead letter's record goes back to its topic |
 
 mod dead;
 mod entry;
@@ -14,6 +15,7 @@ mod follow;
 mod name;
 mod payload;
 mod read;
+mod requeue;
 mod topic;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,7 @@ pub use self::dead::{DEAD, DeadLetter, DeadReason, DeadRecord};
 pub use self::entry::{Entry, EntryKey, Logged};
 pub use self::follow::{Follow, Followed};
 pub use self::payload::Payload;
+pub use self::requeue::{ATTEMPT, EDITED_BY, Edit, REQUEUED_FROM};
 use crate::client::Client;
 use crate::client::producer::{Producer, Record};
 use crate::error::Result;

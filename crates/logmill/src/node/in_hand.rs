@@ -19,6 +19,8 @@ struct Failed {
     due: Instant,
     /// Tries it has had.
     attempt: u32,
+    /// It is given up on, and still open: the ledger has yet to get it.
+    given_up: bool,
 }
 
 /// One leased unit. Its records are settled from many handlers at once, so everything here is atomic;
@@ -131,19 +133,34 @@ impl InHand {
 
     /// The record failed in its try number `attempt` and comes again at `due`.
     pub(crate) fn fail(&self, record: OwnedRecord, attempt: u32, due: Instant) {
-        lock(&self.failed).push(Failed { record, due, attempt });
+        lock(&self.failed).push(Failed { record, due, attempt, given_up: false });
+    }
+
+    /// The record was given up on in its try number `attempt`. It stays open until it is [buried]; if the unit
+    /// ends without that, it comes again.
+    ///
+    /// [buried]: Self::buried
+    pub(crate) fn give_up(&self, record: OwnedRecord, attempt: u32, now: Instant) {
+        lock(&self.failed).push(Failed { record, due: now, attempt, given_up: true });
+    }
+
+    /// The ledger has the record: it needs nothing more.
+    pub(crate) fn buried(&self, offset: Offset) {
+        self.settle(offset);
+        lock(&self.failed).retain(|failure| failure.record.offset != offset);
     }
 
     /// Takes out the failed records that are due and opens them again, while the unit has others open:
     /// once nothing is, they belong to the store.
     pub(crate) fn due(&self, now: Instant) -> Vec<(OwnedRecord, u32)> {
         let mut failed = lock(&self.failed);
-        let due = failed.iter().filter(|failure| failure.due <= now).count();
+        let is_due = |failure: &Failed| failure.due <= now && !failure.given_up;
+        let due = failed.iter().filter(|failure| is_due(failure)).count();
         let reopen = |open: usize| (open > 0).then_some(open + due);
         if due == 0 || self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, reopen).is_err() {
             return Vec::new();
         }
-        failed.extract_if(.., |failure| failure.due <= now).map(|f| (f.record, f.attempt)).collect()
+        failed.extract_if(.., |failure| is_due(failure)).map(|f| (f.record, f.attempt)).collect()
     }
 
     /// Offsets that can never be read.

@@ -12,13 +12,17 @@
 //! | `read` | from units to records |
 //! | `queue`, `slot` | from records to handlers |
 //! | `in_hand` | one unit: what of it is settled |
-//! | `state` | what becomes of records and units |
+//! | `state`, `verdict` | what becomes of records and units |
+//! | `dead`, `dead_topic`, `failures` | records given up on |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 
 mod builder;
+mod dead;
+mod dead_topic;
 mod delivery;
 mod engine;
+mod failures;
 mod handler;
 mod in_hand;
 mod lease;
@@ -31,6 +35,7 @@ mod settings;
 mod slot;
 mod state;
 mod take;
+mod verdict;
 
 use std::future::Future;
 use std::sync::Arc;
