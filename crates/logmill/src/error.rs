@@ -284,6 +284,16 @@ pub enum Error {
         /// What is wrong, and what to do about it.
         source: Arc<StoreError>,
     },
+    /// The topic of a group's ledger is missing or not as it has to be.
+    #[error("topic {topic:?} cannot be the group's ledger: {problem}; to mend it: {command}")]
+    Ledger {
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        problem: String,
+        /// The command that mends it, run by someone who may.
+        command: String,
+    },
     /// The client, connection or membership was closed by its owner.
     #[error("{what} is closed")]
     Closed {

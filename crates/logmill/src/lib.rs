@@ -4,6 +4,7 @@ pub mod client;
 pub mod config;
 mod error;
 pub mod inspect;
+pub mod ledger;
 pub mod node;
 mod organiser;
 pub mod queue;
@@ -14,9 +15,7 @@ pub use error::{Error, Result};
 pub use logmill_protocol::error::ErrorCode;
 pub use logmill_protocol::ids::{Lane, Offset, Partition, PartitionKey};
 pub use logmill_protocol::records;
-#[cfg(feature = "json")]
-pub use node::Json;
-pub use node::{Meta, Node, Outcome, Retry};
+pub use node::{Json, Meta, Node, Outcome, Retry};
 
 /// The README's code is compiled.
 #[cfg(doctest)]

@@ -16,7 +16,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 6] = [
     Rule {
         within: "crates/logmill-protocol/src/",
         except: " ",
@@ -54,6 +54,18 @@ const RULES: [Rule; 4] = [
         except: " ",
         words: &["unbounded_channel", "mpsc::unbounded"],
         why: "no queue grows without a bound",
+    },
+    Rule {
+        within: "crates/logmill/src/client/",
+        except: " ",
+        words: &["crate::ledger", "crate::store", "crate::organiser", "crate::node", "crate::inspect"],
+        why: "the client is below ledger, store, organiser, node and inspect",
+    },
+    Rule {
+        within: "crates/logmill/src/ledger/",
+        except: " ",
+        words: &["crate::store", "crate::organiser", "crate::node", "crate::inspect"],
+        why: "the ledger stands on the client, beside the store, below organiser, node and inspect",
     },
 ];
 
@@ -181,6 +193,14 @@ mod tests {
         let text = "//! A file.\nlet key = format!(\"logmill:{{{group}}}:meta\");\n";
         assert_eq!(found("crates/logmill/src/store/redis/mod.rs", text), 1);
         assert_eq!(found("crates/logmill/src/store/redis/keys.rs", text), 0);
+    }
+
+    #[test]
+    fn a_ledger_that_looks_up_is_found() {
+        let text = "//! A file.\nuse crate::node::Settings;\n";
+        assert_eq!(found("crates/logmill/src/ledger/mod.rs", text), 1);
+        assert_eq!(found("crates/logmill/src/organiser/mod.rs", text), 0);
+        assert_eq!(found("crates/logmill/src/client/mod.rs", "//! A file.\nuse crate::ledger::Ledger;\n"), 1);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::dead::DeadLetters;
+use super::dead_topic::DeadTopic;
 use super::handler::Handler;
 use super::order::{Blocks, Order};
 use super::retry::Retry;
@@ -16,6 +18,7 @@ use super::{LARGEST_UNIT, Node};
 use crate::client::transport::Transport;
 use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 use crate::store::{MemoryStore, RedisOptions, RedisStore, Store};
 
 /// What handles a node's records: a handler, or the caller of [`Node::recv`].
@@ -87,6 +90,11 @@ impl Default for NodeBuilder {
             retry: Retry::default(),
             order: Order::default(),
             blocks: Blocks::default(),
+            handler_timeout: None,
+            dead_letter_undecodable: true,
+            dead_letter_topic: None,
+            ledger_topic: None,
+            ledger_payload_bytes: 256 << 10,
             lease: Duration::from_secs(30),
             start: Start::default(),
             organise: Organise::default(),
@@ -177,7 +185,7 @@ impl<W> NodeBuilder<W> {
         self
     }
 
-    /// How long failed records wait. From 1 s to 60 s.
+    /// How long failed records wait, and when they are given up on. From 1 s to 60 s, and never.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
         self
@@ -192,6 +200,41 @@ impl<W> NodeBuilder<W> {
     /// What a record that failed holds up, where records have an order. The later records of its key.
     pub fn failed_record_blocks(mut self, blocks: Blocks) -> Self {
         self.settings.blocks = blocks;
+        self
+    }
+
+    /// A handler that has not ended after this time is cancelled, which counts as a failed try. It can only
+    /// be cancelled where it awaits something. Not limited unless given; the pull form has no such limit.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.handler_timeout = Some(timeout);
+        self
+    }
+
+    /// Whether a record that the handler's arguments cannot be made from is a dead letter at once, or
+    /// retried like any other failure. It is.
+    pub fn dead_letter_undecodable(mut self, at_once: bool) -> Self {
+        self.settings.dead_letter_undecodable = at_once;
+        self
+    }
+
+    /// A topic that gets each record that is given up on as it is, with headers that say where it comes from
+    /// and why, before the ledger gets its entry. None unless given.
+    pub fn dead_letter_topic(mut self, topic: impl Into<String>) -> Self {
+        self.settings.dead_letter_topic = Some(topic.into());
+        self
+    }
+
+    /// The topic of the group's ledger, the same at all its nodes and of no other group.
+    /// `logmill.ledger.<group>`.
+    pub fn ledger_topic(mut self, topic: impl Into<String>) -> Self {
+        self.settings.ledger_topic = Some(topic.into());
+        self
+    }
+
+    /// Up to this size, key, value and headers together, a dead letter keeps a copy of its record; a larger
+    /// one must be read from its topic while that still has it. 256 KiB.
+    pub fn ledger_payload_bytes(mut self, bytes: usize) -> Self {
+        self.settings.ledger_payload_bytes = bytes;
         self
     }
 
@@ -281,23 +324,29 @@ impl<W: Work> NodeBuilder<W> {
         let (settings, client, store) = (self.settings, self.client, self.store);
         let private_store = matches!(store, StoreChoice::Memory);
         let (group, topics) = (settings.group.clone(), settings.topics.clone());
+        let (ledger_topic, dead_topic) = (settings.ledger_topic.clone(), settings.dead_letter_topic.clone());
         let redis =
             RedisOptions { seed: settings.seed, timeout: settings.lease / 3, ..RedisOptions::default() };
         let connect = async move {
             let client = client.connect().await?;
-            for topic in &topics {
+            for topic in topics.iter().chain(&dead_topic) {
                 client.topic(topic).await?;
             }
+            let ledger = match ledger_topic {
+                Some(topic) => Ledger::of_topic(&client, topic),
+                None => Ledger::open(&client, &group),
+            };
+            let dead = DeadLetters::new(ledger, dead_topic.map(|topic| DeadTopic::new(&client, &topic)));
             let store: Arc<dyn Store> = match store {
                 StoreChoice::Memory => Arc::new(MemoryStore::new()),
                 StoreChoice::Redis(url) => Arc::new(RedisStore::connect(&url, &group, redis).await?),
                 StoreChoice::Given(store) => store,
             };
-            Ok::<_, Error>((client, store))
+            Ok::<_, Error>((client, store, dead))
         };
         let connected = engine.spawn(connect).await;
-        let (client, store) = connected.map_err(|_| Error::Closed { what: "the node" })??;
-        let state = Arc::new(NodeState::new(settings, store, engine.handle().clone()));
+        let (client, store, dead) = connected.map_err(|_| Error::Closed { what: "the node" })??;
+        let state = Arc::new(NodeState::new(settings, store, dead, engine.handle().clone()));
         let slots = self.work.slots(&state);
         Ok(Node::start(engine, client, state, slots, private_store))
     }

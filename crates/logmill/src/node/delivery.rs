@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::handler::Outcome;
 use super::record::Received;
 use super::state::{Finished, NodeState};
-use crate::error::{Error, Result};
 
 /// A record that is in the caller's hands until it says what became of it. It may be sent to other
 /// tasks and threads. One that is dropped unsettled is given back at once and comes again.
@@ -25,7 +24,7 @@ impl Delivery {
     fn end(mut self, outcome: Outcome) {
         let finished = self.finished();
         if let Some(state) = self.state.take() {
-            state.finish(finished, outcome);
+            state.finish(finished, outcome.into());
         }
     }
 
@@ -43,13 +42,9 @@ impl Delivery {
         self.end(Outcome::RetryAfter { delay, reason: "the caller asked for a retry".to_owned() });
     }
 
-    /// Gives the record up for good.
-    ///
-    /// # Errors
-    /// Always, for the time being: dead letters need the ledger, which this version does not have.
-    /// The record is given back and comes again.
-    pub fn dead(self, _reason: &str) -> Result<()> {
-        Err(Error::config("dead letters", "this version cannot keep them yet; use retry with a long delay"))
+    /// Gives the record up: it goes to the ledger as a dead letter, and is settled once it is there.
+    pub fn dead(self, reason: impl Into<String>) {
+        self.end(Outcome::DeadLetter(reason.into()));
     }
 }
 

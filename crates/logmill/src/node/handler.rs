@@ -27,6 +27,13 @@ pub enum Outcome {
         /// Why, for the log.
         reason: String,
     },
+    /// It is given up on: it goes to the ledger as a dead letter, and does not come again by itself.
+    ///
+    /// Why is for whoever looks at it later.
+    DeadLetter(String),
+    /// It is not what the handler takes. Trying again is in vain, so it is a dead letter at once unless
+    /// [`dead_letter_undecodable`](super::NodeBuilder::dead_letter_undecodable) says otherwise.
+    Undecodable(String),
 }
 
 /// What a handler may return: `()`, an [`Outcome`], or a `Result` of one of them. An error is a
@@ -62,7 +69,7 @@ pub trait FromRecord: Sized {
     /// Makes it.
     ///
     /// # Errors
-    /// The record does not hold it. The text becomes the reason of the retry, after `decode: `.
+    /// The record does not hold it. The text becomes the dead letter's error, after `decode: `.
     fn from_record(record: &Received) -> Result<Self, String>;
 }
 
@@ -121,11 +128,9 @@ impl FromRecord for Key {
 }
 
 /// A record's value, read as JSON; a handler can ask for it as an argument.
-#[cfg(feature = "json")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-#[cfg(feature = "json")]
 impl<T: serde::de::DeserializeOwned> FromRecord for Json<T> {
     fn from_record(record: &Received) -> Result<Self, String> {
         let value = record.value().map_or(&b"null"[..], |value| &value[..]);
@@ -154,7 +159,7 @@ macro_rules! functions {
             async fn handle(&self, record: Received) -> Outcome {
                 $(let $argument = match $argument::from_record(&record) {
                     Ok(argument) => argument,
-                    Err(reason) => return Outcome::Retry { reason: format!("decode: {reason}") },
+                    Err(reason) => return Outcome::Undecodable(reason),
                 };)*
                 drop(record);
                 self($($argument),*).await.into_outcome()

@@ -23,6 +23,8 @@ struct Failed {
     /// Tries it has had.
     attempt: u32,
     line: Option<Line>,
+    /// It is given up on, and still open: the ledger has yet to get it.
+    given_up: bool,
 }
 
 /// The records that failed.
@@ -126,7 +128,8 @@ impl InHand {
     #[must_use]
     pub(crate) fn let_failed_go(&self) -> usize {
         let mut failed = lock(&self.failed);
-        let open = if failed.over || self.lane.is_none() { 0 } else { failed.list.len() };
+        let comes_again = failed.list.iter().filter(|failure| !failure.given_up).count();
+        let open = if failed.over || self.lane.is_none() { 0 } else { comes_again };
         failed.over = true;
         open
     }
@@ -191,15 +194,30 @@ impl InHand {
     #[must_use]
     pub(crate) fn fail(&self, record: OwnedRecord, attempt: u32, line: Option<Line>, due: Instant) -> bool {
         let mut failed = lock(&self.failed);
-        failed.list.push(Failed { record, due, attempt, line });
+        failed.list.push(Failed { record, due, attempt, line, given_up: false });
         failed.over || self.lane.is_none()
+    }
+
+    /// The record was given up on in its try number `attempt`. It stays open until it is [buried]; if the unit
+    /// ends without that, it comes again.
+    ///
+    /// [buried]: Self::buried
+    pub(crate) fn give_up(&self, record: OwnedRecord, attempt: u32, now: Instant) {
+        lock(&self.failed).list.push(Failed { record, due: now, attempt, line: None, given_up: true });
+    }
+
+    /// The ledger has the record: it needs nothing more.
+    pub(crate) fn buried(&self, offset: Offset) {
+        self.settle(offset);
+        lock(&self.failed).list.retain(|failure| failure.record.offset != offset);
     }
 
     /// Takes out the failed records that are due. Outside a lane it opens them again, while the unit has others
     /// open: once nothing is, they belong to the store.
     pub(crate) fn due(&self, now: Instant) -> Vec<Due> {
         let mut failed = lock(&self.failed);
-        let due = failed.list.iter().filter(|failure| failure.due <= now).count();
+        let is_due = |failure: &Failed| failure.due <= now && !failure.given_up;
+        let due = failed.list.iter().filter(|failure| is_due(failure)).count();
         if due == 0 || failed.over {
             return Vec::new();
         }
@@ -208,7 +226,7 @@ impl InHand {
         {
             return Vec::new();
         }
-        let due = failed.list.extract_if(.., |failure| failure.due <= now);
+        let due = failed.list.extract_if(.., |failure| is_due(failure));
         due.map(|Failed { record, attempt, line, .. }| Due { record, attempt, line }).collect()
     }
 

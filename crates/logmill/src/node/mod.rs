@@ -13,13 +13,17 @@
 //! | `queue`, `slot` | from records to handlers |
 //! | `in_hand` | one unit: what of it is settled |
 //! | `order`, `lane` | records and units that have an order |
-//! | `state` | what becomes of records and units |
+//! | `state`, `verdict` | what becomes of records and units |
+//! | `dead`, `dead_topic`, `failures` | records given up on |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 
 mod builder;
+mod dead;
+mod dead_topic;
 mod delivery;
 mod engine;
+mod failures;
 mod handler;
 mod in_hand;
 mod lane;
@@ -34,6 +38,7 @@ mod settings;
 mod slot;
 mod state;
 mod take;
+mod verdict;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -46,9 +51,7 @@ use tracing::info;
 
 pub use self::builder::{Call, NodeBuilder, Pull, Work};
 pub use self::delivery::Delivery;
-#[cfg(feature = "json")]
-pub use self::handler::Json;
-pub use self::handler::{FromRecord, Handler, IntoOutcome, Key, Meta, Outcome, Value};
+pub use self::handler::{FromRecord, Handler, IntoOutcome, Json, Key, Meta, Outcome, Value};
 pub use self::order::{Blocks, Order};
 pub use self::record::Received;
 pub use self::retry::Retry;

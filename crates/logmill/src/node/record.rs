@@ -79,7 +79,6 @@ impl Received {
     ///
     /// # Errors
     /// The value is no JSON, or not of that type.
-    #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
         serde_json::from_slice(self.value().map_or(b"null", |value| &value[..]))
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::handler::{Handler, Outcome};
+use super::handler::Handler;
 use super::record::Received;
 use super::state::{Finished, NodeState};
+use super::verdict::Ended;
 
 /// Starts slots. It forgets the handler's type, so that the rest of a node need not know it.
 pub(crate) trait StartSlots: Send + Sync + std::fmt::Debug {
@@ -57,19 +58,24 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
             continue;
         }
         let finished = Finished::of(&received);
-        let outcome = match AssertUnwindSafe(handle(&*handler, received)).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(panic) => Outcome::Retry { reason: format!("the handler panicked: {}", text_of(&*panic)) },
+        let handling = AssertUnwindSafe(handle(&*handler, received)).catch_unwind();
+        let ended = match state.settings.handler_timeout {
+            None => handling.await,
+            Some(limit) => match timeout(limit, handling).await {
+                Ok(ended) => ended,
+                Err(_) => Ok(Ended::TimedOut(limit)),
+            },
         };
+        let ended = ended.unwrap_or_else(|panic| Ended::Panicked(text_of(&*panic).to_owned()));
         // Settled only after the handler returned: losing a record is worse than handling it twice.
-        state.finish(finished, outcome);
+        state.finish(finished, ended);
         tokio::task::coop::consume_budget().await;
     }
 }
 
 /// The call itself happens inside the caught future too.
-async fn handle<A, H: Handler<A>>(handler: &H, received: Received) -> Outcome {
-    handler.handle(received).await
+async fn handle<A, H: Handler<A>>(handler: &H, received: Received) -> Ended {
+    handler.handle(received).await.into()
 }
 
 fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use super::dead::{DeadLetters, GivenUp};
+use super::failures::{FirstFailures, wall_ms};
 use super::handler::Outcome;
 use super::in_hand::{InHand, in_one_piece};
 use super::lane::LaneInHand;
@@ -23,6 +25,8 @@ use super::order::{Blocks, Line};
 use super::queue::Queue;
 use super::record::Received;
 use super::settings::Settings;
+use super::verdict::{Ended, Tried, Verdict, verdict};
+use crate::ledger::DeadReason;
 use crate::store::Store;
 
 /// How often a store that cannot be reached is asked again.
@@ -54,6 +58,9 @@ pub(crate) struct NodeState {
     unread: AtomicU64,
     /// Cancelled: no more units are taken.
     pub(crate) quiet: CancellationToken,
+    /// Where records go that are given up on.
+    pub(crate) dead: DeadLetters,
+    first_failures: FirstFailures,
     /// Partitions whose units are not worked on for the time being: another process gets them.
     letting_go: Mutex<Vec<Partition>>,
     random: Mutex<StdRng>,
@@ -66,6 +73,7 @@ pub(crate) struct NodeState {
 struct Counts {
     settled: AtomicU64,
     failed: AtomicU64,
+    dead: AtomicU64,
     units: AtomicU64,
     lost: AtomicU64,
 }
@@ -78,6 +86,8 @@ pub struct NodeCounts {
     pub handled: u64,
     /// Tries that failed and come again.
     pub retried: u64,
+    /// Records given up on: they are in the ledger.
+    pub dead_letters: u64,
     /// Units ended.
     pub units: u64,
     /// Leases lost to others or with the store.
@@ -85,7 +95,7 @@ pub struct NodeCounts {
 }
 
 impl NodeState {
-    pub(crate) fn new(settings: Settings, store: Arc<dyn Store>, engine: Handle) -> Self {
+    pub(crate) fn new(settings: Settings, store: Arc<dyn Store>, dead: DeadLetters, engine: Handle) -> Self {
         Self {
             queue: Queue::new(settings.max_in_flight, settings.max_in_flight_bytes),
             random: Mutex::new(StdRng::seed_from_u64(settings.seed)),
@@ -97,6 +107,8 @@ impl NodeState {
             ended: Notify::new(),
             unread: AtomicU64::new(0),
             quiet: CancellationToken::new(),
+            dead,
+            first_failures: FirstFailures::default(),
             letting_go: Mutex::default(),
             base: Instant::now(),
             counts: Counts::default(),
@@ -108,6 +120,7 @@ impl NodeState {
         NodeCounts {
             handled: read(&self.counts.settled),
             retried: read(&self.counts.failed),
+            dead_letters: read(&self.counts.dead),
             units: read(&self.counts.units),
             leases_lost: read(&self.counts.lost),
         }
@@ -168,21 +181,43 @@ impl NodeState {
     }
 
     /// What became of a record that was handed out.
-    pub(crate) fn finish(self: &Arc<Self>, received: Finished, outcome: Outcome) {
-        let Finished { record, attempt, unit, line, again } = received;
-        let (delay, reason) = match outcome {
-            Outcome::Ack => {
-                unit.settle(record.offset);
-                self.counts.settled.fetch_add(1, Ordering::Relaxed);
-                self.no_longer_first(&unit, line, again);
-                return self.close(&unit, 1);
-            }
-            Outcome::Retry { reason } => (self.settings.retry.delay(attempt, self.draw()), reason),
-            Outcome::RetryAfter { delay, reason } => (delay, reason),
+    pub(crate) fn finish(self: &Arc<Self>, finished: Finished, ended: Ended) {
+        let Finished { record, attempt, unit, .. } = &finished;
+        if matches!(ended, Ended::Said(Outcome::Ack)) && *attempt == 1 {
+            return self.handled(finished);
+        }
+        let (partition, offset, now_ms) = (&unit.lease.partition, record.offset, wall_ms());
+        let age = now_ms.checked_sub(record.timestamp).filter(|_| record.timestamp >= 0);
+        let tried = Tried {
+            attempt: *attempt,
+            age: age.map(|ms| Duration::from_millis(ms.try_into().unwrap_or(0))),
+            draw: self.draw(),
         };
+        match verdict(ended, tried, &self.settings) {
+            Verdict::Handled => {
+                self.first_failures.forget(partition, offset);
+                self.handled(finished);
+            }
+            Verdict::Again { delay, error } => {
+                self.first_failures.note(partition, offset, now_ms);
+                self.again(finished, delay, &error);
+            }
+            Verdict::Dead { reason, error } => self.give_up(finished, reason, error, now_ms),
+        }
+    }
+
+    fn handled(self: &Arc<Self>, Finished { record, unit, line, again, .. }: Finished) {
+        unit.settle(record.offset);
+        self.counts.settled.fetch_add(1, Ordering::Relaxed);
+        self.no_longer_first(&unit, line, again);
+        self.close(&unit, 1);
+    }
+
+    fn again(self: &Arc<Self>, finished: Finished, delay: Duration, error: &str) {
+        let Finished { record, attempt, unit, line, again } = finished;
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let place = &unit.lease.partition.partition;
-        warn!(partition = %place, offset = record.offset, attempt, ?delay, reason, "a record failed and will be retried");
+        warn!(partition = %place, offset = record.offset, attempt, ?delay, error, "a record failed and will be retried");
         let line = match (self.settings.blocks, unit.lane_line()) {
             (Blocks::Nothing, Some(_)) => {
                 self.no_longer_first(&unit, line, again);
@@ -199,6 +234,33 @@ impl NodeState {
         }
     }
 
+    /// The record is not tried again. It stays open until the ledger has it.
+    pub(crate) fn give_up(
+        self: &Arc<Self>,
+        finished: Finished,
+        reason: DeadReason,
+        error: String,
+        now_ms: i64,
+    ) {
+        let Finished { record, attempt, unit, .. } = &finished;
+        let place = &unit.lease.partition.partition;
+        warn!(partition = %place, offset = record.offset, attempt, reason = reason.name(), error,
+            "a record is given up on: a dead letter");
+        let Some(place) = self.dead.place() else {
+            let error = format!("{error} (too many dead letters wait for the ledger)");
+            return self.again(finished, self.settings.retry.delay(u32::MAX, 1.0), &error);
+        };
+        let first_failure_ms = self.first_failures.note(&unit.lease.partition, record.offset, now_ms);
+        self.first_failures.forget(&unit.lease.partition, record.offset);
+        unit.give_up(record.clone(), *attempt, Instant::now());
+        let given_up = GivenUp { finished, reason, error, first_failure_ms, now_ms, place };
+        self.engine.spawn(self.clone().bury(given_up));
+    }
+
+    pub(crate) fn counted_dead(&self) {
+        self.counts.dead.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A record that was handed out comes back untried.
     pub(crate) fn put_back(self: &Arc<Self>, received: Finished) {
         let Finished { record, attempt, unit, line, .. } = received;
@@ -208,7 +270,7 @@ impl NodeState {
     }
 
     /// A record no longer holds up those behind it.
-    fn no_longer_first(&self, unit: &InHand, line: Option<Line>, again: bool) {
+    pub(crate) fn no_longer_first(&self, unit: &InHand, line: Option<Line>, again: bool) {
         if let Some(line) = line {
             self.queue.next_in_line(line);
         }

@@ -78,6 +78,12 @@ impl Rig {
         }
     }
 
+    /// As [`Rig::produce`], straight into the log: no fault strikes it.
+    pub fn produce_by_hand(&self, topic: &str, partition: i32, records: i64) {
+        let next = self.cluster.high_watermark(topic, partition);
+        self.cluster.produce(topic, partition, (next..next + records).map(|offset| offset.to_string()));
+    }
+
     /// What the group has committed: offset and metadata.
     pub async fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<(i64, String)> {
         let topics = vec![OffsetFetchRequestTopic { name: topic.into(), partition_indexes: vec![partition] }];

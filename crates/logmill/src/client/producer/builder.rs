@@ -21,6 +21,7 @@ pub struct ProducerBuilder {
     settings: Settings,
     wrong: Option<Error>,
     here: bool,
+    over: Option<Client>,
     simulated_from: Option<i64>,
 }
 
@@ -58,6 +59,14 @@ impl ProducerBuilder {
         self
     }
 
+    /// Sends over the connections of this client, with its settings, as a task of the runtime that calls
+    /// [`ProducerBuilder::build`]. The client stays open when the producer ends.
+    pub fn over(mut self, client: &Client) -> Self {
+        self.settings = client.settings().clone();
+        (self.over, self.here) = (Some(client.clone()), true);
+        self
+    }
+
     /// Runs the sender as a task of the runtime that calls [`ProducerBuilder::build`], instead of on a
     /// thread of its own. A thread costs less per record; a task is what simulations need.
     pub fn on_this_runtime(mut self) -> Self {
@@ -84,12 +93,21 @@ impl ProducerBuilder {
         let compressor = options.compressor()?;
         let wall = self.simulated_from.map_or(Wall::System, |from| Wall::From(Instant::now(), from));
         let shared = Arc::new(Shared::new(options, wall));
-        let connect = self.client.settings(self.settings).connect();
+        let (client, settings, lent) = (self.client, self.settings, self.over);
+        let shuts = lent.is_none();
+        let connect = async move {
+            match lent {
+                Some(client) => Ok(client),
+                None => client.settings(settings).connect().await,
+            }
+        };
         let (over, ended) = oneshot::channel();
         let of_sender = Arc::clone(&shared);
         let sender = move |client: Client| async move {
             Sender::new(of_sender, client.clone(), compressor).run().await;
-            client.close();
+            if shuts {
+                client.close();
+            }
             let _ = over.send(());
         };
         if self.here {

@@ -79,7 +79,6 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// The value cannot be written as JSON.
-    #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(topic: &'a str, value: &T) -> crate::Result<Self> {
         let json =
             serde_json::to_vec(value).map_err(|source| crate::Error::Json { reason: source.to_string() })?;

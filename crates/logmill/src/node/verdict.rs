@@ -1,0 +1,77 @@
+//! What a try of a record came to, and what that means for it. Pure: the time and chance come in.
+
+use std::time::Duration;
+
+use super::handler::Outcome;
+use super::settings::Settings;
+use crate::ledger::DeadReason;
+
+/// How a try ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The handler, or the caller of the pull form, said what is to become of it.
+    Said(Outcome),
+    Panicked(String),
+    TimedOut(Duration),
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Self::Said(outcome)
+    }
+}
+
+/// What becomes of the record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Handled,
+    /// It comes again after the delay.
+    Again {
+        delay: Duration,
+        error: String,
+    },
+    /// It is given up on.
+    Dead {
+        reason: DeadReason,
+        error: String,
+    },
+}
+
+/// The try that ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tried {
+    /// Its number, from 1.
+    pub(crate) attempt: u32,
+    /// How long ago the record was produced; `None` if it does not say.
+    pub(crate) age: Option<Duration>,
+    /// From 0 to 1.
+    pub(crate) draw: f64,
+}
+
+/// Decides.
+pub(crate) fn verdict(ended: Ended, tried: Tried, settings: &Settings) -> Verdict {
+    let backoff = || settings.retry.delay(tried.attempt, tried.draw);
+    let (delay, error, at_last) = match ended {
+        Ended::Said(Outcome::Ack) => return Verdict::Handled,
+        Ended::Said(Outcome::DeadLetter(reason)) => {
+            return Verdict::Dead { reason: DeadReason::Handler, error: reason };
+        }
+        Ended::Said(Outcome::Undecodable(reason)) => {
+            let error = format!("decode: {reason}");
+            if settings.dead_letter_undecodable {
+                return Verdict::Dead { reason: DeadReason::Decode, error };
+            }
+            (backoff(), error, DeadReason::Decode)
+        }
+        Ended::Said(Outcome::Retry { reason }) => (backoff(), reason, DeadReason::Attempts),
+        Ended::Said(Outcome::RetryAfter { delay, reason }) => (delay, reason, DeadReason::Attempts),
+        Ended::Panicked(text) => (backoff(), format!("the handler panicked: {text}"), DeadReason::Attempts),
+        Ended::TimedOut(after) => {
+            (backoff(), format!("the handler did not end within {after:?}"), DeadReason::Timeout)
+        }
+    };
+    if settings.retry.is_exhausted(tried.attempt, tried.age) {
+        return Verdict::Dead { reason: at_last, error };
+    }
+    Verdict::Again { delay, error }
+}
