@@ -15,6 +15,7 @@ mod compression;
 mod control;
 mod error;
 mod header;
+mod key;
 mod layout;
 mod record;
 mod rewrite;
@@ -28,6 +29,7 @@ pub use compression::{Compression, Compressor, Decompressor, Limits, UnknownComp
 pub use control::{ControlBatch, Marker, MarkerKind};
 pub use error::BatchError;
 pub use header::{Attributes, BatchHeader, TimestampType};
+pub use key::key_hash;
 pub use record::{Header, Headers, OwnedRecord, OwnedRecords, Record, Records, RecordsIter};
 pub use rewrite::{assign_offsets, set_log_append_time};
 
