@@ -1,9 +1,12 @@
 //! The names of things, shared by every module: topic ids, partitions, and the tokens that tell one
 //! lease or one incarnation of a partition from another.
 
+mod partition;
+
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+pub use partition::{BadPartitionKey, Lane, MAX_LANES, Partition, PartitionKey};
 
 /// An offset in a partition's log. Kafka numbers records from 0; logmill accepts up to
 /// [`MAX_OFFSET`].
@@ -76,76 +79,6 @@ impl FromStr for Uuid {
     }
 }
 
-/// A partition as users name it: topic and index.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Partition {
-    /// The topic's name.
-    pub topic: Arc<str>,
-    /// The partition's index in its topic, from 0.
-    pub index: i32,
-}
-
-impl Partition {
-    /// Names a partition.
-    pub fn new(topic: impl Into<Arc<str>>, index: i32) -> Self {
-        Self { topic: topic.into(), index }
-    }
-}
-
-/// `topic/index`.
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic, self.index)
-    }
-}
-
-impl fmt::Debug for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A partition as the store names it: a topic that was deleted and made again under its old name is
-/// another topic, so its id is part of the name.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PartitionKey {
-    /// Topic and index.
-    pub partition: Partition,
-    /// The topic's id, or zero on brokers that have none.
-    pub topic_id: Uuid,
-}
-
-/// `topic/index@id`, the form stored in Redis. Kafka allows neither `/` nor `@` in a topic's name.
-impl fmt::Display for PartitionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.partition, self.topic_id)
-    }
-}
-
-impl fmt::Debug for PartitionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The text is not a partition key of the form `topic/index@id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a partition key: expected topic/index@id")]
-pub struct BadPartitionKey;
-
-impl FromStr for PartitionKey {
-    type Err = BadPartitionKey;
-
-    fn from_str(text: &str) -> Result<Self, BadPartitionKey> {
-        let (partition, id) = text.rsplit_once('@').ok_or(BadPartitionKey)?;
-        let (topic, index) = partition.rsplit_once('/').ok_or(BadPartitionKey)?;
-        Ok(Self {
-            partition: Partition::new(topic, index.parse().map_err(|_| BadPartitionKey)?),
-            topic_id: id.parse().map_err(|_| BadPartitionKey)?,
-        })
-    }
-}
-
 macro_rules! token {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -210,12 +143,5 @@ mod tests {
         assert_eq!(Uuid::ZERO.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!("AAECAwQFBgcICQoLDA0OD_".parse::<Uuid>(), Err(BadUuid));
         assert_eq!("short".parse::<Uuid>(), Err(BadUuid));
-    }
-
-    #[test]
-    fn partition_keys_read_back() {
-        let key = PartitionKey { partition: Partition::new("orders.v2", 7), topic_id: Uuid([9; 16]) };
-        assert_eq!(key.to_string().parse(), Ok(key));
-        assert_eq!("orders/x@AA".parse::<PartitionKey>(), Err(BadPartitionKey));
     }
 }

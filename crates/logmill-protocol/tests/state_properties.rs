@@ -99,7 +99,8 @@ fn check_taken(before: &State, call: &Call, taken: &Taken, now: u64) -> Result<(
 fn drain(mut state: State) -> Result<(), TestCaseError> {
     let mut now = state.overview(0).now_ms;
     for round in 1..2_000u128 {
-        let take = Take { node: "drain".into(), nonce: Nonce(round), lease_ms: 1_000, max_units: 64 };
+        let (node, nonce) = ("drain".into(), Nonce(round));
+        let take = Take { node, nonce, lease_ms: 1_000, max_units: 64, extend: vec![] };
         let taken = state.take(now, &take).unwrap();
         for lease in &taken.leases {
             let settle = Settle { held: lease.held(), rest: vec![], gaps: vec![] };
@@ -181,7 +182,7 @@ proptest! {
 }
 
 fn partition() -> PartitionKey {
-    PartitionKey { partition: Partition::new("t", 0), topic_id: Uuid::ZERO }
+    PartitionKey::new(Partition::new("t", 0), Uuid::ZERO)
 }
 
 fn rebuilt(generation: u64, watermark: i64, planned: i64) -> Rebuild {
@@ -210,7 +211,8 @@ fn leased(sizes: &[i64]) -> (State, Vec<logmill_protocol::work::Lease>) {
     let plan =
         Plan { partition: partition(), generation, boot, from: 0, ends: ends.collect(), max_units: 100 };
     state.plan(0, &plan).unwrap();
-    let take = Take { node: "n".into(), nonce: Nonce(9), lease_ms: 1_000, max_units: 64 };
+    let (node, nonce) = ("n".into(), Nonce(9));
+    let take = Take { node, nonce, lease_ms: 1_000, max_units: 64, extend: vec![] };
     let taken = state.take(0, &take).unwrap();
     (state, taken.leases)
 }
@@ -232,7 +234,8 @@ fn a_lease_that_ended_is_kept_by_renew_until_somebody_takes_the_unit() {
     let held = vec![logmill_protocol::work::Progress { held: leases[0].held(), position: 4 }];
     let renew = Renew { lease_ms: 1_000, held };
     assert_eq!(state.renew(5_000, &renew), Ok(vec![Renewed::Kept]));
-    let other = Take { node: "o".into(), nonce: Nonce(10), lease_ms: 1_000, max_units: 1 };
+    let (node, nonce) = ("o".into(), Nonce(10));
+    let other = Take { node, nonce, lease_ms: 1_000, max_units: 1, extend: vec![] };
     assert_eq!(state.take(5_999, &other).unwrap(), Taken { leases: vec![], next_in_ms: Some(1) });
     let taken = state.take(6_000, &other).unwrap();
     assert_eq!((taken.leases[0].position, taken.leases[0].attempt), (4, 2));

@@ -20,7 +20,7 @@ const SIZE: Offset = 10_000;
 const NODES: u64 = 16;
 
 fn partition(index: i32) -> PartitionKey {
-    PartitionKey { partition: Partition::new("orders", index), topic_id: Uuid([5; 16]) }
+    PartitionKey::new(Partition::new("orders", index), Uuid([5; 16]))
 }
 
 /// Plans `units` units, a hundred a call, over the partitions.
@@ -47,7 +47,8 @@ async fn work(store: Arc<dyn Store>, at_once: u32) -> u64 {
             let mut done = 0;
             loop {
                 let nonce = Nonce(draws.fetch_add(1, Ordering::Relaxed).into());
-                let take = Take { node: format!("node-{node}"), nonce, lease_ms: 30_000, max_units: at_once };
+                let node = format!("node-{node}");
+                let take = Take { node, nonce, lease_ms: 30_000, max_units: at_once, extend: vec![] };
                 let taken = store.take(take).await.unwrap();
                 if taken.leases.is_empty() {
                     return done;

@@ -63,7 +63,7 @@ impl WorkQueue {
             return Err(wrong(format!("{}..{} is no range of offsets", range.start, range.end)));
         };
         let topic_id = self.client.topic(&partition.topic).await?.id;
-        let key = PartitionKey { partition: partition.clone(), topic_id };
+        let key = PartitionKey::new(partition.clone(), topic_id);
         if self.store.snapshot(key.clone()).await?.is_none() {
             self.open(&key, range.start()).await?;
         }
@@ -123,6 +123,7 @@ impl WorkQueue {
                 nonce: Nonce(rand::rng().random_range(1..=u128::MAX)),
                 lease_ms: millis(self.lease),
                 max_units: 1,
+                extend: Vec::new(),
             };
             let taken = self.store.take(request).await?;
             if let Some(lease) = taken.leases.into_iter().next() {

@@ -210,6 +210,7 @@ async fn a_key_of_a_wrong_type_stops_a_script_before_it_writes() {
             nonce: logmill_protocol::ids::Nonce(5),
             lease_ms: 1,
             max_units: 9,
+            extend: vec![],
         };
         assert!(bench.store.take(take).await.is_err(), "{name}");
         bench.server().cli(&["RENAME", aside, &key]).await.unwrap();

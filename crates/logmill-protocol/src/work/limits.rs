@@ -11,6 +11,9 @@ pub const MAX_UNITS: u32 = 100_000;
 /// Units that one take may hand out.
 pub const MAX_TAKEN: u32 = 64;
 
+/// Units of one lane that a take hands out in a run. The lanes that wait get their turn then.
+pub const LANE_RUN: usize = 4;
+
 /// Expired leases that one take puts back in the queue.
 pub const MAX_RECLAIMED: usize = 16;
 

@@ -23,11 +23,13 @@
 //! | `unit` | units, leases, what a settle leaves over, gaps |
 //! | `request` | what a transition is asked, and the checks that need no state |
 //! | `outcome` | what it answers |
+//! | `lane` | which lane a record belongs to |
 //! | `commit` | what goes to Kafka beside a watermark |
 //! | `view` | read-only snapshots |
 //! | `state` | the transitions, one file each |
 
 mod commit;
+mod lane;
 mod limits;
 mod outcome;
 mod range;
@@ -38,6 +40,7 @@ mod unit;
 mod view;
 
 pub use commit::{CommitMetadata, MAX_METADATA};
+pub use lane::lane_of;
 pub use limits::*;
 pub use outcome::{Announced, Invalid, Planned, Raised, Refused, Renewed, Settled, StaleReason, Taken};
 pub use range::Range;

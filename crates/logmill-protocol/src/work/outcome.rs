@@ -1,7 +1,7 @@
 //! What each transition answers.
 
 use super::Lease;
-use crate::ids::{Boot, Generation, Offset};
+use crate::ids::{Boot, Generation, Lane, Offset};
 
 /// Why a store did not do what it was asked. It changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,12 @@ pub enum Invalid {
     Index {
         /// The index.
         index: i32,
+    },
+    /// A partition has no such lane.
+    #[error("{lane} is not a lane: at most 256, counted from 0")]
+    Lane {
+        /// The lane.
+        lane: Lane,
     },
     /// An offset is negative, or above [`MAX_OFFSET`](crate::ids::MAX_OFFSET).
     #[error("offset {at} is outside 0..=2^53-1")]

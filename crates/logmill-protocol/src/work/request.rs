@@ -84,6 +84,9 @@ pub struct Take {
     pub lease_ms: u64,
     /// How many, from 1 to [`MAX_TAKEN`](super::MAX_TAKEN).
     pub max_units: u32,
+    /// Lanes that the node holds and wants more of, before anything else and in this order, at most
+    /// [`MAX_TAKEN`](super::MAX_TAKEN). What is no lane, or not this node's, is passed over.
+    pub extend: Vec<PartitionKey>,
 }
 
 /// What a node shows to renew or settle a unit. All of it must match, for a failover or a rewind can

@@ -30,7 +30,7 @@ use crate::ids::{Boot, Generation, Offset, PartitionKey};
 /// use logmill_protocol::ids::{Boot, Generation, Nonce, Partition, PartitionKey, Uuid};
 /// use logmill_protocol::work::{Plan, Rebuild, Settle, Settled, State, Take};
 ///
-/// let partition = PartitionKey { partition: Partition::new("orders", 0), topic_id: Uuid::ZERO };
+/// let partition = PartitionKey::new(Partition::new("orders", 0), Uuid::ZERO);
 /// let (generation, boot) = (Generation(1), Boot(77));
 /// let mut state = State::new();
 /// state.rebuild(0, &Rebuild {
@@ -41,7 +41,7 @@ use crate::ids::{Boot, Generation, Offset, PartitionKey};
 ///     partition: partition.clone(), generation, boot, from: 0, ends: vec![100, 200], max_units: 10,
 /// })?;
 /// let taken = state.take(2, &Take {
-///     node: "a".into(), nonce: Nonce(1), lease_ms: 30_000, max_units: 1,
+///     node: "a".into(), nonce: Nonce(1), lease_ms: 30_000, max_units: 1, extend: vec![],
 /// })?;
 /// let settled = state.settle(3, &Settle { held: taken.leases[0].held(), rest: vec![], gaps: vec![] })?;
 /// assert_eq!(settled, Settled::Done { watermark: 100 });

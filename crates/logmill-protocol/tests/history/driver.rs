@@ -38,7 +38,7 @@ impl Known {
 impl Driver {
     pub fn new() -> Self {
         let partition = |topic: &str, index, id, base| Known {
-            key: PartitionKey { partition: Partition::new(topic, index), topic_id: Uuid([id; 16]) },
+            key: PartitionKey::new(Partition::new(topic, index), Uuid([id; 16])),
             base,
             generation: Generation(0),
             boot: Boot(0),
@@ -112,6 +112,7 @@ impl Driver {
                 nonce: nonce(draw),
                 lease_ms: lease_ms.into(),
                 max_units: max_units.into(),
+                extend: vec![],
             }),
             Step::Renew { ref leases, lease_ms, spoil } => {
                 let progress = |&(lease, along): &(u8, u8)| {
@@ -221,6 +222,7 @@ impl Driver {
                 nonce: Nonce(0),
                 lease_ms: value.unsigned_abs(),
                 max_units: 65,
+                extend: vec![],
             }),
             4 => Call::Rebuild(Rebuild {
                 partition,

@@ -83,6 +83,7 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             nonce: state.nonce(),
             lease_ms: state.settings.lease_ms(),
             max_units,
+            extend: Vec::new(),
         };
         match state.store.take(request).await {
             Ok(taken) if taken.leases.is_empty() => {

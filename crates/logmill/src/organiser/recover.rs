@@ -27,7 +27,7 @@ impl Organiser {
         token: &MembershipToken,
     ) -> Result<HeldPartition, Problem> {
         let topic = self.client.topic(&partition.topic).await?;
-        let key = PartitionKey { partition: partition.clone(), topic_id: topic.id };
+        let key = PartitionKey::new(partition.clone(), topic.id);
         let leader_epoch = self.client.leader(partition).await?.epoch;
         let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
 

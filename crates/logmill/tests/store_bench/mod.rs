@@ -94,8 +94,9 @@ impl Bench {
     }
 
     pub async fn take(&self, nonce: u128, max_units: u32) -> Taken {
-        let node = format!("node {nonce}");
-        self.store.take(Take { node, nonce: Nonce(nonce), lease_ms: LEASE_MS, max_units }).await.unwrap()
+        let (node, nonce) = (format!("node {nonce}"), Nonce(nonce));
+        let take = Take { node, nonce, lease_ms: LEASE_MS, max_units, extend: vec![] };
+        self.store.take(take).await.unwrap()
     }
 
     pub async fn settle(&self, lease: &Lease) -> Settled {
@@ -124,7 +125,7 @@ pub async fn connect(redis: &Redis, time: &Arc<AtomicU64>) -> Result<RedisStore,
 }
 
 pub fn partition() -> PartitionKey {
-    PartitionKey { partition: Partition::new("orders", 0), topic_id: Uuid([3; 16]) }
+    PartitionKey::new(Partition::new("orders", 0), Uuid([3; 16]))
 }
 
 pub fn range(start: Offset, end: Offset) -> Range {

@@ -178,7 +178,7 @@ impl Stage {
         let mut partitions = Vec::with_capacity(all.len());
         for partition in all {
             let end = ends.get(&partition).and_then(|end| end.as_ref().ok()?.offset).unwrap_or(0);
-            let key = logmill::PartitionKey { partition, topic_id };
+            let key = logmill::PartitionKey::new(partition, topic_id);
             let snapshot = self.store.snapshot(key).await.ok().flatten();
             partitions.push((snapshot.map_or(0, |snapshot| snapshot.watermark), end));
         }

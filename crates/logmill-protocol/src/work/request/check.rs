@@ -1,7 +1,7 @@
 //! The checks that need no state.
 
 use super::{Announce, Held, Plan, Raise, Rebuild, Renew, Settle, Take};
-use crate::ids::{Boot, Generation, MAX_OFFSET, Nonce, Offset, PartitionKey};
+use crate::ids::{Boot, Generation, Lane, MAX_OFFSET, Nonce, Offset, PartitionKey};
 use crate::work::limits::{
     MAX_DELAY_MS, MAX_GAPS, MAX_HELD, MAX_LEASE_MS, MAX_NODE_INFO, MAX_NODE_NAME, MAX_PLANNED_PER_CALL,
     MAX_REBUILT, MAX_RESTS, MAX_TAKEN, MAX_TOPIC_NAME,
@@ -73,7 +73,9 @@ impl Take {
         check_node(&self.node)?;
         drawn(self.nonce)?;
         between("lease in milliseconds", self.lease_ms, MAX_LEASE_MS)?;
-        between("units to take", self.max_units.into(), MAX_TAKEN.into())
+        between("units to take", self.max_units.into(), MAX_TAKEN.into())?;
+        count("lanes to extend", self.extend.len(), MAX_TAKEN as usize)?;
+        self.extend.iter().try_for_each(check_partition)
     }
 }
 
@@ -144,7 +146,12 @@ pub fn check_partition(key: &PartitionKey) -> Result<(), Invalid> {
     if topic.is_empty() || topic.len() > MAX_TOPIC_NAME || !topic.bytes().all(legal) {
         return Err(Invalid::Topic);
     }
-    if key.partition.index < 0 { Err(Invalid::Index { index: key.partition.index }) } else { Ok(()) }
+    if key.partition.index < 0 {
+        return Err(Invalid::Index { index: key.partition.index });
+    }
+    let lane = key.lane;
+    let is_lane = lane == Lane::WHOLE || Lane::new(lane.index, lane.of).is_some();
+    if is_lane { Ok(()) } else { Err(Invalid::Lane { lane }) }
 }
 
 /// Checks a node's name: 1 to [`MAX_NODE_NAME`] bytes.

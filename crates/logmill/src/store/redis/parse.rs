@@ -248,7 +248,7 @@ mod tests {
         fn no_reply_makes_it_panic(items in prop::collection::vec(item(), 0..24), tag in "OK|DONE|NOT|MOVED") {
             let reply = || Reply::new(Value::Array(items.clone())).unwrap();
             let key = "t/0@AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
-            let take = Take { node: "n".into(), nonce: Nonce(1), lease_ms: 1, max_units: 64 };
+            let take = Take { node: "n".into(), nonce: Nonce(1), lease_ms: 1, max_units: 64, extend: vec![] };
             let _ = raised(&tag, &mut reply());
             let _ = planned(&tag, &mut reply());
             let _ = taken(&take, &tag, &mut reply());
