@@ -54,14 +54,17 @@ pub async fn progress(client: &Client, group: &str) -> Result<Vec<PartitionProgr
     let mut all = Vec::with_capacity(committed.len());
     for (partition, commit) in &committed {
         let metadata = CommitMetadata::decode(&commit.metadata, commit.offset);
-        let done = metadata.as_ref().map(|metadata| &metadata.done);
+        let lanes = metadata.iter().flat_map(|metadata| &metadata.lanes);
+        let (settled_above, settled_ranges) = lanes.fold((0, 0), |(offsets, ranges), lane| {
+            (offsets + lane.done.offsets(), ranges + lane.done.len() as u64)
+        });
         all.push(PartitionProgress {
             log_start: found(&starts, partition).unwrap_or(commit.offset),
             log_end: found(&ends, partition).unwrap_or(commit.offset),
             partition: partition.clone(),
             watermark: commit.offset,
-            settled_above: done.map_or(0, logmill_protocol::work::RangeSet::offsets),
-            settled_ranges: done.map_or(0, |done| done.len() as u64),
+            settled_above,
+            settled_ranges,
             generation: metadata.map(|metadata| metadata.generation.0),
         });
     }

@@ -39,7 +39,7 @@ mod state;
 mod unit;
 mod view;
 
-pub use commit::{CommitMetadata, MAX_METADATA};
+pub use commit::{CommitMetadata, LaneProgress, MAX_METADATA};
 pub use lane::lane_of;
 pub use limits::*;
 pub use outcome::{Announced, Invalid, Planned, Raised, Refused, Renewed, Settled, StaleReason, Taken};

@@ -1,7 +1,7 @@
 //! One partition that this organiser is responsible for.
 
 use logmill_protocol::ids::{Boot, Generation, Offset, PartitionKey};
-use logmill_protocol::work::{CommitMetadata, PartitionSnapshot, RangeSet};
+use logmill_protocol::work::{CommitMetadata, LaneProgress, PartitionSnapshot};
 use tokio::time::Instant;
 
 use super::plan::LogEnds;
@@ -36,16 +36,14 @@ pub(super) struct Committed {
 impl HeldPartition {
     /// The metadata to commit with this snapshot.
     pub(super) fn metadata(&self, snapshot: &PartitionSnapshot) -> String {
-        let mut done = RangeSet::default();
-        for range in &snapshot.done {
-            done.insert(*range);
-        }
+        let done = snapshot.done.iter().copied().collect();
         CommitMetadata {
             generation: self.generation,
             topic_id: self.key.topic_id,
             first_partitions: self.first_partitions,
-            done,
+            of: 0,
+            lanes: vec![LaneProgress { watermark: snapshot.watermark, done }],
         }
-        .encode(snapshot.watermark)
+        .encode()
     }
 }

@@ -3,7 +3,7 @@
 
 use logmill_protocol::ids::{Boot, Generation, MAX_OFFSET, Offset, Partition, PartitionKey};
 use logmill_protocol::messages::ApiKey;
-use logmill_protocol::work::{CommitMetadata, PartitionSnapshot, Raise, Range, RangeSet, Rebuild};
+use logmill_protocol::work::{CommitMetadata, LaneProgress, PartitionSnapshot, Raise, Range, Rebuild};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -39,15 +39,23 @@ impl Organiser {
             (None, None) => {
                 let watermark = self.resolve_start(partition, partitions).await?;
                 info!(%partition, offset = watermark, "the group begins here");
-                Anchor { watermark, metadata: CommitMetadata::default(), first_partitions: partitions }
+                Anchor {
+                    watermark,
+                    metadata: CommitMetadata::foreign(watermark),
+                    first_partitions: partitions,
+                }
             }
             (Some((watermark, text)), _) => {
-                let metadata = CommitMetadata::decode(text, *watermark).unwrap_or_default();
+                let metadata = CommitMetadata::decode(text, *watermark)
+                    .unwrap_or_else(|| CommitMetadata::foreign(*watermark));
                 let other_topic = !metadata.topic_id.is_zero() && metadata.topic_id != key.topic_id;
                 if other_topic {
                     warn!(%partition, "the topic was deleted and made again: the group begins at its first record");
                     let watermark = self.offset(partition, OffsetAt::Start).await?.unwrap_or(0);
-                    let metadata = CommitMetadata { generation: metadata.generation, ..Default::default() };
+                    let metadata = CommitMetadata {
+                        generation: metadata.generation,
+                        ..CommitMetadata::foreign(watermark)
+                    };
                     Anchor { watermark, metadata, first_partitions: partitions }
                 } else {
                     let first_partitions = match metadata.first_partitions {
@@ -107,9 +115,10 @@ impl Organiser {
             generation: held.generation,
             topic_id: held.key.topic_id,
             first_partitions: held.first_partitions,
-            done: commit.metadata.done.clone(),
+            of: commit.metadata.of,
+            lanes: commit.metadata.lanes.clone(),
         }
-        .encode(commit.watermark);
+        .encode();
         let one = Commit {
             partition: held.key.partition.clone(),
             offset: commit.watermark,
@@ -125,8 +134,8 @@ impl Organiser {
     }
 
     async fn rebuild(&mut self, held: &mut HeldPartition, commit: &Anchor) -> Result<(), Problem> {
-        let done: Vec<Range> = commit.metadata.done.iter().collect();
-        let planned = commit.metadata.done.last().map_or(commit.watermark, Range::end);
+        let done: Vec<Range> = commit.metadata.lanes.iter().flat_map(|lane| lane.done.iter()).collect();
+        let planned = done.last().map_or(commit.watermark, |range| range.end());
         let units = Range::new(commit.watermark, planned)
             .map(|whole| whole.without(done.iter().copied()).flat_map(pieces).collect())
             .unwrap_or_default();
@@ -202,11 +211,12 @@ struct Anchor {
 
 impl Anchor {
     fn of(stored: &PartitionSnapshot, first_partitions: i32) -> Self {
-        let mut done = RangeSet::default();
-        for range in &stored.done {
-            done.insert(*range);
-        }
-        let metadata = CommitMetadata { generation: stored.generation, done, ..Default::default() };
+        let whole = LaneProgress { watermark: stored.watermark, done: stored.done.iter().copied().collect() };
+        let metadata = CommitMetadata {
+            generation: stored.generation,
+            lanes: vec![whole],
+            ..CommitMetadata::foreign(stored.watermark)
+        };
         Self { watermark: stored.watermark, metadata, first_partitions }
     }
 }

@@ -80,11 +80,12 @@ impl Journal {
                     commit.offset
                 ));
             }
-            let done = CommitMetadata::decode(&commit.metadata, commit.offset).unwrap_or_default().done;
+            let metadata = CommitMetadata::decode(&commit.metadata, commit.offset);
+            let lanes = metadata.map_or_else(Vec::new, |metadata| metadata.lanes);
             let log = cluster.log(TOPIC, partition);
             let mut seen = self.inner.lock().unwrap();
             let lost = log.iter().map(|record| record.offset).find(|offset| {
-                (*offset < commit.offset || done.contains(*offset))
+                (*offset < commit.offset || lanes.iter().any(|lane| lane.done.contains(*offset)))
                     && !seen.handled.contains_key(&(partition, *offset))
             });
             seen.committed.insert(partition, (commit.offset, commit.metadata));
