@@ -1,9 +1,10 @@
 //! What holds of `State` after any history: the invariants of the store, against a model that only
-//! counts which offsets were handled.
+//! counts which offsets were handled, and one of the order in which they were given.
 
 #![allow(clippy::unwrap_used)]
 
 mod history;
+mod order;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use logmill_protocol::work::{
     Cursor, Page, Plan, Planned, Range, RangeSet, Rebuild, Refused, Renew, Renewed, Settle, Settled, State,
     Take, Taken, Unit, UnitState,
 };
+use order::Order;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -120,17 +122,19 @@ fn drain(mut state: State) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_keeps_the_invariants(steps in prop::collection::vec(step(), 1..70)) {
-        let (mut state, mut driver, mut handled) = (State::new(), Driver::new(), Handled::default());
+        let (mut state, mut driver) = (State::new(), Driver::new());
+        let (mut handled, mut order) = (Handled::default(), Order::default());
         for step in &steps {
             let Some(call) = driver.call(step) else { continue };
             let before = state.clone();
             let reply = apply(&mut state, driver.now, &call);
             driver.learn(&call, &reply);
             handled.learn(&call, &reply)?;
+            order.learn(&before, &call, &reply, &state)?;
 
             prop_assert_eq!(state.check_invariants(), Ok(()), "after {:?}", call);
             handled.check(&state)?;

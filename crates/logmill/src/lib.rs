@@ -12,7 +12,7 @@ pub mod store;
 pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};
 pub use error::{Error, Result};
 pub use logmill_protocol::error::ErrorCode;
-pub use logmill_protocol::ids::{Offset, Partition, PartitionKey};
+pub use logmill_protocol::ids::{Lane, Offset, Partition, PartitionKey};
 pub use logmill_protocol::records;
 #[cfg(feature = "json")]
 pub use node::Json;

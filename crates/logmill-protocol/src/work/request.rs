@@ -72,6 +72,9 @@ pub struct Plan {
 
 /// Asks for units. Puts a few expired leases back in the queue first, so no reaper is needed.
 ///
+/// A free lane gives its lowest units, at most [`LANE_RUN`](super::LANE_RUN), to one node, which alone may
+/// have more of it while it holds some. In a lane, a unit that is not visible yet holds up those above it.
+///
 /// Units come in order of the time they became visible, then by partition and offset, so adjacent
 /// ones come side by side and one fetch can serve them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +128,9 @@ pub struct Renew {
 
 /// Ends a unit: what of its range is not in `rest` is settled, and each `rest` becomes a unit of its
 /// own.
+///
+/// A node settles the units of a lane from the lowest up. The store lets it settle one before another that
+/// it holds, but were it to die then, the records of that other would be handled again, alone.
 ///
 /// With the whole range as one rest it is a release; with one offset as a rest, that record's retry;
 /// with several, a split.

@@ -14,6 +14,7 @@ mod rebuild;
 mod renew;
 mod settle;
 mod take;
+mod turn;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use self::clock::Clock;
 use self::queue::Queue;
+use self::turn::Turn;
 use super::{LostRange, RangeSet, Refused, Unit};
 use crate::ids::{Boot, Generation, Offset, PartitionKey};
 
@@ -50,7 +52,7 @@ use crate::ids::{Boot, Generation, Offset, PartitionKey};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     clock: Clock,
-    /// By the partition's text, `topic/index@id`, whose byte order is the order of the queue.
+    /// By the partition's text, `topic/index@id` or `topic/index@id#lane/of`, whose byte order is the order of the queue.
     parts: BTreeMap<Arc<str>, Part>,
     queue: Queue,
     /// The newest gaps, oldest first.
@@ -61,7 +63,7 @@ pub struct State {
     silent: BTreeSet<(u64, Arc<str>)>,
 }
 
-/// One partition.
+/// One partition, or one lane of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     key: PartitionKey,
@@ -74,6 +76,8 @@ struct Part {
     done: RangeSet,
     /// By start.
     units: BTreeMap<Offset, Unit>,
+    /// Of a lane; a whole partition has none.
+    turn: Option<Turn>,
 }
 
 /// One node's last announce.

@@ -44,7 +44,9 @@ pub struct Overview {
     pub now_ms: u64,
     /// How many partitions it has.
     pub partitions: u64,
-    /// How many units may be taken now, expired leases not included.
+    /// How many units may be taken now, expired leases not included. A lane whose turn it is counts as
+    /// one, here and in `delayed`, and one that a node holds as none: its units that wait cannot be taken
+    /// one by one.
     pub ready: u64,
     /// How many units wait for their time.
     pub delayed: u64,

@@ -1,6 +1,8 @@
 //! Turns steps into calls, by what earlier calls answered.
 
-use logmill_protocol::ids::{Boot, Generation, MAX_OFFSET, Nonce, Offset, Partition, PartitionKey, Uuid};
+use logmill_protocol::ids::{
+    Boot, Generation, Lane, MAX_OFFSET, Nonce, Offset, Partition, PartitionKey, Uuid,
+};
 use logmill_protocol::work::{
     Announce, Gap, GapCause, Held, Lease, MAX_TIME_MS, Plan, Planned, Progress, Raise, Range, Rebuild,
     Refused, Renew, Rest, Settle, Take,
@@ -44,12 +46,20 @@ impl Driver {
             boot: Boot(0),
             planned: vec![base],
         };
+        let lane = |known: Known, index, of| {
+            let lane = Lane::new(index, of).expect("a lane");
+            Known { key: known.key.in_lane(lane), ..known }
+        };
         // In the order of their text, unlike that of their numbers; two topics share a name.
         let partitions = vec![
             partition("a.b", 0, 7, 0),
             partition("a", 10, 7, 0),
             partition("a", 9, 7, MAX_OFFSET - 150),
             partition("a", 9, 8, 40),
+            // Lanes, beside the whole partition; the name of one begins like another's.
+            lane(partition("a.b", 0, 7, 0), 1, 8),
+            lane(partition("a.b", 0, 7, 0), 1, 80),
+            lane(partition("a", 9, 7, MAX_OFFSET - 150), 0, 1),
         ];
         Self { now: 1_700_000_000_000, partitions, leases: Vec::new(), settles: Vec::new(), draws: 0 }
     }
@@ -107,12 +117,12 @@ impl Driver {
                     max_units: max_units.into(),
                 })
             }
-            Step::Take { node, max_units, lease_ms } => Call::Take(Take {
+            Step::Take { node, max_units, lease_ms, extend } => Call::Take(Take {
                 node: node_name(node),
                 nonce: nonce(draw),
                 lease_ms: lease_ms.into(),
                 max_units: max_units.into(),
-                extend: vec![],
+                extend: self.chosen(extend),
             }),
             Step::Renew { ref leases, lease_ms, spoil } => {
                 let progress = |&(lease, along): &(u8, u8)| {
@@ -183,6 +193,12 @@ impl Driver {
         &self.partitions[usize::from(partition) % self.partitions.len()]
     }
 
+    /// The partitions whose bits are set, the last first.
+    fn chosen(&self, bits: u8) -> Vec<PartitionKey> {
+        let chosen = self.partitions.iter().enumerate().rev().filter(|(bit, _)| bits >> bit & 1 == 1);
+        chosen.map(|(_, known)| known.key.clone()).collect()
+    }
+
     fn known_by(&mut self, key: &PartitionKey) -> &mut Known {
         self.partitions.iter_mut().find(|known| known.key == *key).expect("a partition of the history")
     }
@@ -210,7 +226,7 @@ impl Driver {
     fn hostile(&self, what: u8, value: i64) -> Call {
         let known = self.known(what);
         let (partition, generation, boot) = (known.key.clone(), known.generation, known.boot);
-        match what / 4 % 6 {
+        match what / 8 % 7 {
             0 => {
                 let ends = vec![value, value];
                 Call::Plan(Plan { partition, generation, boot, from: value, ends, max_units: u32::MAX })
@@ -234,6 +250,13 @@ impl Driver {
                 done: vec![],
                 units: vec![],
             }),
+            5 => {
+                // One that no constructor gives.
+                let lane = Lane { index: value as u16, of: (value >> 16) as u16 };
+                let (node, nonce) = ("n".to_owned(), Nonce(1));
+                let extend = vec![partition.in_lane(lane)];
+                Call::Take(Take { node, nonce, lease_ms: 1, max_units: 1, extend })
+            }
             _ => Call::Forget(PartitionKey { partition: Partition::new("a/b@c", 0), ..partition }),
         }
     }

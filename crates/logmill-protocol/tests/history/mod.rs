@@ -101,6 +101,8 @@ pub enum Step {
         node: u8,
         max_units: u8,
         lease_ms: u16,
+        /// Each bit stands for a partition, of which the node would have more.
+        extend: u8,
     },
     Renew {
         leases: Vec<(u8, u8)>,
@@ -156,17 +158,30 @@ fn time() -> impl Strategy<Value = i64> {
     ]
 }
 
+/// The bits of those that are lanes.
+const LANES: u8 = 0b111_0000;
+
+/// One of the driver's partitions, a lane more often than not.
+fn partition() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => 0..4u8, 2 => Just(4u8), 1 => 5..7u8]
+}
+
+/// Short leases beside long ones, so that some of a node's end while it holds others.
+fn lease() -> impl Strategy<Value = u16> {
+    prop_oneof![1..60u16, 1..3_000u16]
+}
+
 /// One step.
 pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => time().prop_map(Step::Time),
-        2 => (0..4u8, 0..4u8, any::<u8>(), any::<u16>()).prop_map(|(partition, generation, lower, cut)| {
+        3 => (partition(), 0..4u8, any::<u8>(), any::<u16>()).prop_map(|(partition, generation, lower, cut)| {
             Step::Rebuild { partition, generation, lower, cut }
         }),
-        1 => (0..4u8, 0..40u8, prop::bool::weighted(0.1))
+        2 => (partition(), 0..40u8, prop::bool::weighted(0.1))
             .prop_map(|(partition, by, stale)| Step::Raise { partition, by, stale }),
-        5 => (
-            0..4u8,
+        6 => (
+            partition(),
             prop_oneof![4 => prop::collection::vec(1..12u8, 1..8), 1 => prop::collection::vec(1..4u8, 30)],
             prop_oneof![9 => Just(0u8), 1 => 1..3u8, 1 => Just(AHEAD)],
             prop_oneof![5 => Just(200u8), 1 => 0..20u8],
@@ -175,16 +190,21 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(partition, sizes, behind, max_units, stale)| {
                 Step::Plan { partition, sizes, behind, max_units, stale }
             }),
-        6 => (0..3u8, prop_oneof![3 => 1..9u8, 1 => Just(40u8)], 1..3_000u16)
-            .prop_map(|(node, max_units, lease_ms)| Step::Take { node, max_units, lease_ms }),
-        3 => (prop::collection::vec((any::<u8>(), 0..13u8), 1..5), 1..3_000u16, spoil())
+        7 => (
+            0..3u8,
+            prop_oneof![3 => 1..9u8, 1 => Just(1u8), 1 => Just(40u8)],
+            lease(),
+            prop_oneof![Just(0u8), Just(LANES), any::<u8>()],
+        )
+            .prop_map(|(node, max_units, lease_ms, extend)| Step::Take { node, max_units, lease_ms, extend }),
+        3 => (prop::collection::vec((any::<u8>(), 0..13u8), 1..5), lease(), spoil())
             .prop_map(|(leases, lease_ms, spoil)| Step::Renew { leases, lease_ms, spoil }),
         9 => (any::<u8>(), prop_oneof![Just(0u8), any::<u8>()], prop_oneof![3 => Just(0u8), 1 => any::<u8>()], 0..2_000u16, spoil())
             .prop_map(|(lease, rest, gaps, delay_ms, spoil)| {
                 Step::Settle { lease, rest, gaps, delay_ms, spoil }
             }),
         2 => any::<u8>().prop_map(|settle| Step::Again { settle }),
-        1 => (0..4u8).prop_map(|partition| Step::Forget { partition }),
+        1 => partition().prop_map(|partition| Step::Forget { partition }),
         2 => (0..5u8, any::<bool>(), 1..4_000u16, 0..4u8)
             .prop_map(|(node, wants, ttl_ms, most)| Step::Announce { node, wants, ttl_ms, most }),
         1 => (0..5u8).prop_map(|node| Step::Depart { node }),

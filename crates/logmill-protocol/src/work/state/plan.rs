@@ -22,12 +22,11 @@ impl State {
         for &end in request.ends.iter().take(room as usize) {
             // The check made sure that the ends ascend from `from`, which is `planned`.
             let Some(range) = Range::new(part.planned, end) else { break };
-            let unit = Unit::fresh(range, now);
-            queue.put(&name, range.start(), unit.state);
-            part.units.insert(range.start(), unit);
+            part.put(&name, queue, Unit::fresh(range, now));
             part.planned = range.end();
             units_added += 1;
         }
+        part.place(&name, queue, now);
         Ok(Planned::Ok { planned: part.planned, units_added })
     }
 }

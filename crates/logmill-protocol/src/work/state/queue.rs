@@ -1,4 +1,5 @@
-//! Which units wait and which are held, each in order of time. A unit is in exactly one of the two.
+//! Which units wait and which are held, each in order of time. A unit is in exactly one of the two, but
+//! for those of a lane that wait: the lane has one place for them while it is free.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use crate::ids::Offset;
 use crate::work::UnitState;
 
-/// A unit's place: time, then partition, then start. Its order is the order of taking.
+/// A unit's place: time, then partition, then start; or a lane's, with 0 for the start. Its order is the
+/// order of taking.
 pub(super) type Place = (u64, Arc<str>, Offset);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

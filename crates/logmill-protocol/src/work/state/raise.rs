@@ -1,6 +1,10 @@
 //! **raise**: a store found behind Kafka catches up.
 
-use super::State;
+use std::sync::Arc;
+
+use super::queue::Queue;
+use super::{Part, State};
+use crate::ids::Offset;
 use crate::work::{Raise, Raised, Range, Refused, Unit, UnitState};
 
 impl State {
@@ -20,27 +24,36 @@ impl State {
             return Ok(Raised { watermark: part.watermark });
         }
 
-        let above = part.units.split_off(&to);
-        let below = std::mem::replace(&mut part.units, above);
-        for (start, unit) in below {
-            queue.remove(&name, start, unit.state);
-            if let Some(range) = Range::new(to, unit.range.end()) {
-                let state = UnitState::Ready { visible_at_ms: now };
-                let cut = Unit {
-                    range,
-                    position: unit.position.max(to),
-                    attempt: unit.attempt,
-                    state,
-                    ..Unit::fresh(range, now)
-                };
-                queue.put(&name, to, state);
-                part.units.insert(to, cut);
+        while let Some((&start, _)) = part.units.range(..to).next() {
+            let unit = part.pull(&name, queue, start);
+            if let Some(unit) = unit.filter(|unit| unit.range.end() > to) {
+                part.cut(&name, queue, unit, to, now);
             }
         }
 
         part.done.remove_below(to);
         part.watermark = part.done.take_at(to).map_or(to, Range::end);
         part.planned = part.planned.max(to);
+        part.unplace(&name, queue);
+        part.place(&name, queue, now);
         Ok(Raised { watermark: part.watermark })
+    }
+}
+
+impl Part {
+    /// Leaves of a unit what lies from `to` on.
+    fn cut(&mut self, name: &Arc<str>, queue: &mut Queue, unit: Unit, to: Offset, now: u64) {
+        let Some(range) = Range::new(to, unit.range.end()) else { return };
+        let state = UnitState::Ready { visible_at_ms: now };
+        let (position, attempt) = (unit.position.max(to), unit.attempt);
+        let fresh = Unit { position, attempt, ..Unit::fresh(range, now) };
+        let Some(turn) = &mut self.turn else { return self.put(name, queue, fresh) };
+        // Nobody can show its new range, so its node has lost it. That it was given still counts: what
+        // lies above must not be settled before it is handled again.
+        let cut = Unit { range, position, state, ..unit };
+        if turn.took_back(&cut) {
+            turn.holder.clear();
+        }
+        self.put(name, queue, cut);
     }
 }

@@ -1,6 +1,6 @@
 //! **rebuild** and **forget**: a partition's state begins, or ends.
 
-use super::{Part, State};
+use super::{Part, State, Turn};
 use crate::ids::PartitionKey;
 use crate::work::{Rebuild, Refused, Unit, check_partition};
 
@@ -16,6 +16,7 @@ impl State {
             return Err(Refused::Stale { generation: old.generation, boot: old.boot });
         }
         self.remove(&partition);
+        let turn = (!partition.lane.is_whole()).then(Turn::default);
         let mut part = Part {
             key: partition,
             generation,
@@ -25,13 +26,13 @@ impl State {
             planned,
             done,
             units: Default::default(),
+            turn,
         };
         let name = part.key.to_string().into();
         for &range in &request.units {
-            let unit = Unit::fresh(range, now);
-            self.queue.put(&name, range.start(), unit.state);
-            part.units.insert(range.start(), unit);
+            part.put(&name, &mut self.queue, Unit::fresh(range, now));
         }
+        part.place(&name, &mut self.queue, now);
         self.parts.insert(name, part);
         Ok(())
     }
@@ -45,9 +46,10 @@ impl State {
     }
 
     fn remove(&mut self, partition: &PartitionKey) -> bool {
-        let Some((name, part)) = self.parts.remove_entry(&*partition.to_string()) else { return false };
-        for (start, unit) in part.units {
-            self.queue.remove(&name, start, unit.state);
+        let Some((name, mut part)) = self.parts.remove_entry(&*partition.to_string()) else { return false };
+        part.unplace(&name, &mut self.queue);
+        while let Some((&start, _)) = part.units.first_key_value() {
+            part.pull(&name, &mut self.queue, start);
         }
         true
     }

@@ -5,10 +5,11 @@ use super::queue::Queue;
 use super::{Part, State};
 use crate::ids::MAX_OFFSET;
 use crate::work::limits::{MAX_GAPS_KEPT, MAX_UNITS};
-use crate::work::{Held, LostRange, Range, Refused, Settle, Settled, StaleReason, Unit, UnitState};
+use crate::work::{Held, LostRange, Range, Refused, Settle, Settled, StaleReason, Unit};
 
 impl State {
-    /// Ends a unit: see [`Settle`]. A late settle is accepted while nobody else took the unit.
+    /// Ends a unit: see [`Settle`]. A late settle is accepted while nobody else took the unit, and in a
+    /// lane while no unit of the node's turn was taken back.
     pub fn settle(&mut self, now_ms: u64, request: &Settle) -> Result<Settled, Refused> {
         request.check()?;
         let now = self.clock.tick(now_ms);
@@ -58,7 +59,18 @@ impl Part {
             Some(unit) if unit.range != held.range => Err(StaleReason::Range),
             None => Err(StaleReason::Range),
             Some(unit) if unit.nonce != held.nonce => Err(StaleReason::Nonce),
-            Some(_) => Ok(()),
+            Some(unit) => self.in_order(unit),
+        }
+    }
+
+    /// In a lane, nothing is settled past what was taken back, nor itself once it was: somebody handles
+    /// that again, and what lies above it must be handled after it. A renew that keeps it mends that.
+    fn in_order(&self, unit: &Unit) -> Result<(), StaleReason> {
+        match &self.turn {
+            Some(turn) if turn.back > 0 || turn.waiting.contains(&unit.range.start()) => {
+                Err(StaleReason::Nonce)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -69,16 +81,16 @@ impl Part {
     /// Puts what the settle leaves in the place of the unit it ends.
     fn replace(&mut self, name: &std::sync::Arc<str>, queue: &mut Queue, request: &Settle, now: u64) {
         let start = request.held.range.start();
-        if let Some(unit) = self.units.remove(&start) {
-            queue.remove(name, start, unit.state);
-        }
+        self.pull(name, queue, start);
         for rest in &request.rest {
-            let start = rest.range.start();
-            let state = UnitState::Ready { visible_at_ms: now + rest.delay_ms };
-            let unit = Unit { attempt: rest.attempt, state, ..Unit::fresh(rest.range, now) };
-            queue.put(name, start, unit.state);
-            self.units.insert(start, unit);
+            let fresh = Unit::fresh(rest.range, now + rest.delay_ms);
+            self.put(name, queue, Unit { attempt: rest.attempt, ..fresh });
         }
+        if let Some(turn) = self.turn.as_mut().filter(|_| !request.rest.is_empty()) {
+            // More of the lane would go out above the rests.
+            turn.holder.clear();
+        }
+        self.place(name, queue, now);
         self.done.extend(request.settled());
         // Only contiguous settled offsets move it: above a hole they wait in `done`.
         if let Some(range) = self.done.take_at(self.watermark) {
