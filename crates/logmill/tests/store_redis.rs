@@ -58,7 +58,7 @@ async fn a_replica_and_another_schema_are_refused() {
     let error = bench.store.plan(plan(10, &[10])).await.unwrap_err();
     assert!(error.to_string().contains("schema 99"), "{error}");
     assert!(refusal(bench.server()).await.contains("schema 99"));
-    bench.server().cli(&["HSET", &key, "schema", "1"]).await.unwrap();
+    bench.server().cli(&["HSET", &key, "schema", "2"]).await.unwrap();
     let planned = bench.store.plan(plan(10, &[10])).await.unwrap();
     assert_eq!(planned, Planned::Ok { planned: 20, units_added: 1 });
 

@@ -118,8 +118,9 @@ impl Store for MemoryStore {
     }
 
     fn settle(&self, request: Settle) -> Answer<'_, Settled> {
-        let has_rest = !request.rest.is_empty();
-        let adds = move |settled: &Settled| has_rest && matches!(settled, Settled::Done { .. });
+        // A lane may have become free.
+        let may_add = !request.rest.is_empty() || !request.held.partition.lane.is_whole();
+        let adds = move |settled: &Settled| may_add && matches!(settled, Settled::Done { .. });
         self.run(move |state, now| state.settle(now, &request), adds)
     }
 

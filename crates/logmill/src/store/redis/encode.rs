@@ -48,6 +48,9 @@ impl Encode for Take {
     fn encode(&self, call: &mut Cmd) -> Result<(), Invalid> {
         self.check()?;
         call.arg(&self.node).arg(self.nonce.to_string()).arg(self.lease_ms).arg(self.max_units);
+        for lane in &self.extend {
+            call.arg(lane.to_string());
+        }
         Ok(())
     }
 }

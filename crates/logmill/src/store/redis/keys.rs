@@ -7,17 +7,21 @@
 const SHARD: u32 = 0;
 
 /// A name in the scripts, and what follows the prefix.
-pub(super) const KEYS: [(&str, &str); 11] = [
+pub(super) const KEYS: [(&str, &str); 12] = [
     // Hash: `schema`, the clock (`now`, `seen`), `lost` offsets.
     ("META", "meta"),
-    // Hash: partition → `generation boot epoch watermark planned`.
+    // Hash: partition → `generation boot epoch watermark planned`, and of a lane its turn:
+    // ` leased back since holder`.
     ("PARTS", "parts"),
-    // Sorted set: `partition:start` of each waiting unit, by the time from which it is visible.
+    // Sorted set: `partition start` of each waiting unit, by the time from which it is visible; of a
+    // lane that is free `partition 0`, for all of its units.
     ("READY", "ready"),
-    // Sorted set: `partition:start` of each leased unit, by deadline.
+    // Sorted set: `partition start` of each leased unit, by deadline.
     ("LEASED", "lease"),
-    // And a partition: hash: start → `end position attempt nonce taken-at node` of each unit.
+    // And a partition: hash: start → `end position attempt nonce taken-at visible node` of each unit.
     ("UNITS", "units:"),
+    // And a lane: sorted set: start of each waiting unit, by itself.
+    ("WAIT", "wait:"),
     // And a partition: sorted set: `start:end` of each settled range above the watermark, by start.
     ("DONE", "done:"),
     // List: `partition generation start end cause` of the newest gaps.

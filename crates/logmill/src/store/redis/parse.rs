@@ -230,7 +230,7 @@ mod tests {
             (0..50u8).prop_map(|number| number.to_string()),
             Just("t/0@AAAAAAAAAAAAAAAAAAAAAA".to_owned()),
             Just("R".to_owned()),
-            Just("12 3 4 ff 5 a b".to_owned()),
+            Just("12 3 4 ff 5 6 a b".to_owned()),
             Just("3:9".to_owned()),
             any::<String>(),
         ];

@@ -5,15 +5,19 @@ use std::sync::LazyLock;
 
 use logmill_protocol::ids::MAX_OFFSET;
 use logmill_protocol::work::{
-    MAX_DELAY_MS, MAX_DONE_SHOWN, MAX_GAPS_KEPT, MAX_NODES, MAX_NODES_DROPPED, MAX_RECLAIMED, MAX_TIME_MS,
-    MAX_UNITS, PAGE,
+    LANE_RUN, MAX_DELAY_MS, MAX_DONE_SHOWN, MAX_GAPS_KEPT, MAX_NODES, MAX_NODES_DROPPED, MAX_RECLAIMED,
+    MAX_TIME_MS, MAX_UNITS, PAGE,
 };
 use redis::{Cmd, ToRedisArgs};
 
 use super::keys;
 
 /// The layout of the keys. A store of another version is refused, never guessed at.
-pub(super) const SCHEMA: &str = "1";
+pub(super) const SCHEMA: &str = "2";
+
+/// What only some scripts need, by the call that shows it.
+const SHARED: [(&str, &str); 2] =
+    [("remove_part(", include_str!("lua/remove.lua")), ("place_lane(", include_str!("lua/lane.lua"))];
 
 /// One script as it is sent: its own text after the common start.
 pub(super) struct Script {
@@ -25,10 +29,10 @@ impl Script {
     fn new(body: &str) -> Self {
         // Redis reads the flags from the first line, so that one stays first.
         let (flags, body) = body.split_once('\n').unwrap_or((body, ""));
-        let remove = if body.contains("remove_part(") { include_str!("lua/remove.lua") } else { "" };
-        let prelude = include_str!("lua/prelude.lua");
-        let names = names(&[prelude, remove, body].concat());
-        let text = format!("{flags}\n{names}{prelude}{remove}{body}");
+        let used = SHARED.iter().filter(|(name, _)| body.contains(name)).map(|(_, text)| *text);
+        let start = [include_str!("lua/prelude.lua")].into_iter().chain(used).collect::<String>();
+        let names = names(&[&start, body].concat());
+        let text = format!("{flags}\n{names}{start}{body}");
         let hash = redis::Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }
@@ -61,6 +65,7 @@ impl Script {
 /// Names of keys and bounds that `text` uses.
 fn names(text: &str) -> String {
     let bounds = [
+        ("LANE_RUN", LANE_RUN as u64),
         ("MAX_ATTEMPT", u32::MAX.into()),
         ("MAX_DONE_SHOWN", MAX_DONE_SHOWN as u64),
         ("MAX_GAPS_KEPT", MAX_GAPS_KEPT as u64),

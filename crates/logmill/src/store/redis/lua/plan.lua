@@ -21,19 +21,27 @@ if room <= 0 then
   return { 'FULL', int(units) }
 end
 redis.call('ZCARD', READY)
+local in_lane = part.leased
+if in_lane then
+  redis.call('ZCARD', WAIT .. partition)
+end
 
-local lines, ready, visible = {}, {}, int(now)
+local lines, places, visible = {}, {}, int(now)
 local added = math.min(room, #ARGV - 6)
 for index = 7, 6 + added do
   local start, finish = part.planned, ARGV[index]
   lines[#lines + 1] = start
-  lines[#lines + 1] = fresh_line(start, finish, '0')
-  ready[#ready + 1] = visible
-  ready[#ready + 1] = member_of(partition, start)
+  lines[#lines + 1] = fresh_line(start, finish, '0', in_lane and visible or '0')
+  places[#places + 1] = in_lane and start or visible
+  places[#places + 1] = in_lane and start or member_of(partition, start)
   part.planned = finish
 end
 redis.call('HSET', UNITS .. partition, unpack(lines))
-redis.call('ZADD', READY, unpack(ready))
+redis.call('ZADD', in_lane and WAIT .. partition or READY, unpack(places))
+-- A lane that is free and has units has its place already.
+if in_lane and units == 0 then
+  place_lane(partition, part)
+end
 write_part(partition, part)
 wake()
 return { 'OK', part.planned, int(added) }

@@ -1,7 +1,7 @@
 -- The common start of every script: names, the store's time, and how values are written down.
 --
--- The names of keys (META, PARTS, READY, LEASED, UNITS, DONE, GAPS, NODES, SEEN, ORGANISERS, WAKE)
--- and the bounds (SCHEMA, MAX_…) come before this, written by script.rs and keys.rs.
+-- The names of keys (META, PARTS, READY, LEASED, UNITS, WAIT, DONE, GAPS, NODES, SEEN, ORGANISERS,
+-- WAKE) and the bounds (SCHEMA, MAX_…) come before this, written by script.rs and keys.rs.
 -- KEYS[1]  what every key of the group begins with
 -- ARGV[1]  the time in milliseconds, for tests; empty for the server's
 --
@@ -44,22 +44,46 @@ local function tick()
   end
 end
 
--- A partition's line in PARTS, or nil.
+-- No topic's name has the sign.
+local function is_lane(partition)
+  return partition:find('#', 1, true)
+end
+
+-- A partition's line in PARTS, or nil. Of a lane also its turn: how many units are leased, how many
+-- were taken back, since when, and who may have more.
 local function part_of(partition)
   local line = redis.call('HGET', PARTS, partition)
   if not line then
     return nil
   end
-  local generation, boot, epoch, watermark, planned = line:match('^(%d+) (%d+) (%-?%d+) (%d+) (%d+)$')
+  local generation, boot, epoch, watermark, planned, turn =
+    line:match('^(%d+) (%d+) (%-?%d+) (%d+) (%d+)(.*)$')
   if not generation then
     corrupt(PARTS)
   end
-  return { generation = generation, boot = boot, epoch = epoch, watermark = watermark, planned = planned }
+  local part =
+    { generation = generation, boot = boot, epoch = epoch, watermark = watermark, planned = planned }
+  if is_lane(partition) then
+    local leased, back, since, holder = turn:match('^ (%d+) (%d+) (%d+) (.*)$')
+    if not leased then
+      corrupt(PARTS)
+    end
+    part.leased, part.back, part.since = tonumber(leased), tonumber(back), tonumber(since)
+    part.holder = holder
+  elseif turn ~= '' then
+    corrupt(PARTS)
+  end
+  return part
 end
 
 local function write_part(partition, part)
-  redis.call('HSET', PARTS, partition, part.generation .. ' ' .. part.boot .. ' ' .. part.epoch
-    .. ' ' .. part.watermark .. ' ' .. part.planned)
+  local line = part.generation .. ' ' .. part.boot .. ' ' .. part.epoch .. ' ' .. part.watermark
+    .. ' ' .. part.planned
+  if part.leased then
+    line = line .. ' ' .. int(part.leased) .. ' ' .. int(part.back) .. ' ' .. int(part.since)
+      .. ' ' .. part.holder
+  end
+  redis.call('HSET', PARTS, partition, line)
 end
 
 -- The partition in the incarnation asked for, or nil and the refusal.
@@ -74,18 +98,29 @@ local function part_in(partition, generation, boot)
   return part
 end
 
--- A unit's member in READY and LEASED. Its byte order is partition, then start.
+-- A unit's member in READY and LEASED. Its byte order is partition, then start: no name has a byte as
+-- low as the space.
 local function member_of(partition, start)
-  return string.format('%s:%016.0f', partition, start)
+  return string.format('%s %016.0f', partition, start)
 end
 
--- A unit's value in UNITS<partition>, under its start. Nonce 0 and no node: not taken.
-local function unit_line(finish, position, attempt, nonce, taken, node)
-  return finish .. ' ' .. position .. ' ' .. attempt .. ' ' .. nonce .. ' ' .. taken .. ' ' .. node
+local function member_parts(key, member)
+  local partition, start = member:match('^(.*) (%d+)$')
+  if not partition then
+    corrupt(key)
+  end
+  return partition, int(start)
 end
 
-local function fresh_line(start, finish, attempt)
-  return unit_line(finish, start, attempt, '0', '0', '')
+-- A unit's value in UNITS<partition>, under its start. Nonce 0 and no node: not taken. From when it is
+-- visible stands there only in a lane, where READY does not say it.
+local function unit_line(finish, position, attempt, nonce, taken, visible, node)
+  return finish .. ' ' .. position .. ' ' .. attempt .. ' ' .. nonce .. ' ' .. taken .. ' ' .. visible
+    .. ' ' .. node
+end
+
+local function fresh_line(start, finish, attempt, visible)
+  return unit_line(finish, start, attempt, '0', '0', visible, '')
 end
 
 -- The unit that begins at start, or nil.
@@ -94,11 +129,15 @@ local function unit_of(partition, start)
   if not line then
     return nil
   end
-  local finish, position, attempt, nonce, taken, node = line:match('^(%d+) (%d+) (%d+) (%x+) (%d+) (.*)$')
+  local finish, position, attempt, nonce, taken, visible, node =
+    line:match('^(%d+) (%d+) (%d+) (%x+) (%d+) (%d+) (.*)$')
   if not finish then
     corrupt(UNITS .. partition)
   end
-  return { finish = finish, position = position, attempt = attempt, nonce = nonce, taken = taken, node = node }
+  return {
+    finish = finish, position = position, attempt = attempt, nonce = nonce, taken = taken,
+    visible = visible, node = node,
+  }
 end
 
 -- A settled range's member in DONE<partition> is start:end, its score the start.

@@ -22,24 +22,25 @@ for _ = 1, tonumber(ARGV[at]) do
   at = at + 2
 end
 at = at + 1
-local units, ready = {}, {}
+local in_lane, visible = is_lane(partition), int(now)
+local units, places = {}, {}
 for _ = 1, tonumber(ARGV[at]) do
   local start, finish = ARGV[at + 1], ARGV[at + 2]
   units[#units + 1] = start
-  units[#units + 1] = fresh_line(start, finish, '0')
-  ready[#ready + 1] = int(now)
-  ready[#ready + 1] = member_of(partition, start)
+  units[#units + 1] = fresh_line(start, finish, '0', in_lane and visible or '0')
+  places[#places + 1] = in_lane and start or visible
+  places[#places + 1] = in_lane and start or member_of(partition, start)
   at = at + 2
 end
 call_many('ZADD', DONE .. partition, done, 1000)
 call_many('HSET', UNITS .. partition, units, 1000)
-call_many('ZADD', READY, ready, 1000)
-write_part(partition, {
-  generation = generation,
-  boot = boot,
-  epoch = epoch,
-  watermark = ARGV[6],
-  planned = ARGV[7],
-})
+call_many('ZADD', in_lane and WAIT .. partition or READY, places, 1000)
+local part =
+  { generation = generation, boot = boot, epoch = epoch, watermark = ARGV[6], planned = ARGV[7] }
+if in_lane then
+  part.leased, part.back, part.since = 0, 0, 0
+  place_lane(partition, part)
+end
+write_part(partition, part)
 wake()
 return { 'OK' }

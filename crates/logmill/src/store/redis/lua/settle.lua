@@ -82,6 +82,10 @@ if not unit or unit.finish ~= finish then
   mismatch = 'range'
 elseif unit.nonce ~= ARGV[7] then
   mismatch = 'nonce'
+elseif part.leased and (part.back > 0 or tonumber(unit.taken) < part.since) then
+  -- In a lane, nothing is settled past what was taken back, nor itself once it was: somebody handles
+  -- that again, and what lies above it must be handled after it. A renew that keeps it mends that.
+  mismatch = 'nonce'
 end
 if mismatch then
   local any = false
@@ -105,8 +109,11 @@ local gaps = tonumber(ARGV[at])
 if gaps > 0 then
   redis.call('LLEN', GAPS)
 end
-if rests > 0 then
+if rests > 0 or part.leased then
   redis.call('ZCARD', READY)
+end
+if part.leased then
+  redis.call('ZCARD', WAIT .. partition)
 end
 
 -- A key of a wrong type stops it here too: the first ZREM removes nothing then.
@@ -114,18 +121,27 @@ local member = member_of(partition, start)
 if redis.call('ZREM', LEASED, member) == 0 then
   redis.call('ZREM', READY, member)
 end
+if part.leased then
+  part.leased = part.leased - 1
+end
 redis.call('HDEL', UNITS .. partition, start)
 if rests > 0 then
-  local units, ready = {}, {}
+  local units, places = {}, {}
   for from = 9, 5 + 4 * rests, 4 do
     local begins, ends = ARGV[from], ARGV[from + 1]
+    local visible = int(now + ARGV[from + 2])
     units[#units + 1] = begins
-    units[#units + 1] = fresh_line(begins, ends, ARGV[from + 3])
-    ready[#ready + 1] = int(now + ARGV[from + 2])
-    ready[#ready + 1] = member_of(partition, begins)
+    units[#units + 1] = fresh_line(begins, ends, ARGV[from + 3], part.leased and visible or '0')
+    places[#places + 1] = part.leased and begins or visible
+    places[#places + 1] = part.leased and begins or member_of(partition, begins)
   end
   redis.call('HSET', UNITS .. partition, unpack(units))
-  redis.call('ZADD', READY, unpack(ready))
+  redis.call('ZADD', part.leased and WAIT .. partition or READY, unpack(places))
+  -- More of the lane would go out above the rests.
+  part.holder = ''
+  wake()
+end
+if part.leased and place_lane(partition, part) then
   wake()
 end
 
@@ -133,7 +149,7 @@ each_settled(function(from, to)
   settle(from, to)
   return true
 end)
-if watermark ~= tonumber(part.watermark) then
+if part.leased or watermark ~= tonumber(part.watermark) then
   part.watermark = int(watermark)
   write_part(partition, part)
 end

@@ -117,10 +117,10 @@ fn unit(reply: &mut Reply) -> Parsed<Unit> {
         other => return unknown(other),
     };
     // The node's name comes last: it may hold anything, spaces too.
-    let mut fields = line.splitn(6, ' ');
+    let mut fields = line.splitn(7, ' ');
     let mut field = || fields.next().ok_or_else(|| Nonsense(format!("a unit {line:.80?}")));
     let (end, position, attempt) = (number(field()?)?, number(field()?)?, number(field()?)?);
     let Ok(nonce) = field()?.parse::<Nonce>() else { return nonsense(format!("a unit {line:.80?}")) };
-    let (taken_at_ms, node) = (number(field()?)?, field()?.to_owned());
+    let (taken_at_ms, _visible, node) = (number(field()?)?, number::<u64>(field()?)?, field()?.to_owned());
     Ok(Unit { range: range(start, end)?, position, attempt, nonce, node, taken_at_ms, state })
 }
