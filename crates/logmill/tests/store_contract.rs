@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[macro_use]
 mod store_bench;
 
 use std::time::Duration;
@@ -14,25 +15,6 @@ use logmill_protocol::work::{
 };
 use logmill_testkit::launch::{Software, skipped};
 use store_bench::{Bench, gaps, is_no_state, partition, plan, range, ranges, rebuild, rest, settle};
-
-macro_rules! scenarios {
-    ($($name:ident)+) => {
-        mod memory {
-            $(#[tokio::test(start_paused = true)]
-            async fn $name() {
-                super::$name(super::Bench::memory()).await;
-            })+
-        }
-        mod redis {
-            $(#[tokio::test]
-            async fn $name() {
-                if !super::skipped(&[super::Software::Redis]) {
-                    super::$name(super::Bench::redis().await).await;
-                }
-            })+
-        }
-    };
-}
 
 scenarios! {
     units_come_in_order_and_settle_in_any

@@ -10,7 +10,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use logmill::store::{RedisOptions, RedisStore, Store, StoreError};
-use logmill_protocol::work::{Planned, Settled};
+use logmill_protocol::ids::{Lane, Nonce};
+use logmill_protocol::work::{Planned, Settled, Take};
 use logmill_testkit::launch::{self, Redis, Software, skipped};
 use store_bench::{Bench, LEASE_MS, connect, partition, plan, ranges, rebuild, settle};
 
@@ -54,10 +55,12 @@ async fn a_replica_and_another_schema_are_refused() {
     let mut bench = Bench::redis().await;
     bench.planned(&[10]).await;
     let key = bench.key("meta").await;
-    bench.server().cli(&["HSET", &key, "schema", "99"]).await.unwrap();
-    let error = bench.store.plan(plan(10, &[10])).await.unwrap_err();
-    assert!(error.to_string().contains("schema 99"), "{error}");
-    assert!(refusal(bench.server()).await.contains("schema 99"));
+    for other in ["1", "99"] {
+        bench.server().cli(&["HSET", &key, "schema", other]).await.unwrap();
+        let said = bench.store.plan(plan(10, &[10])).await.unwrap_err().to_string();
+        assert!(said.contains(&format!("schema {other}, this logmill writes schema 2")), "{said}");
+        assert_eq!(refusal(bench.server()).await, said);
+    }
     bench.server().cli(&["HSET", &key, "schema", "2"]).await.unwrap();
     let planned = bench.store.plan(plan(10, &[10])).await.unwrap();
     assert_eq!(planned, Planned::Ok { planned: 20, units_added: 1 });
@@ -205,19 +208,44 @@ async fn a_key_of_a_wrong_type_stops_a_script_before_it_writes() {
         let settle = logmill_protocol::work::Settle { rest: back.to_vec(), ..settle(&taken.leases[0]) };
         let error = bench.store.settle(settle).await.unwrap_err();
         assert!(matches!(error, StoreError::BadReply { .. }), "{name}: {error}");
-        let take = logmill_protocol::work::Take {
-            node: "n".into(),
-            nonce: logmill_protocol::ids::Nonce(5),
-            lease_ms: 1,
-            max_units: 9,
-            extend: vec![],
-        };
+        let (node, nonce) = ("n".into(), Nonce(5));
+        let take = Take { node, nonce, lease_ms: 1, max_units: 9, extend: vec![] };
         assert!(bench.store.take(take).await.is_err(), "{name}");
         bench.server().cli(&["RENAME", aside, &key]).await.unwrap();
         let after = bench.server().cli(&["DEBUG", "DIGEST"]).await.unwrap();
         assert_eq!(before, after, "{name}");
     }
     assert_eq!(bench.settle(&taken.leases[0]).await, Settled::Done { watermark: 10 });
+}
+
+#[tokio::test]
+async fn a_key_of_a_wrong_type_stops_a_script_before_it_touches_a_lane() {
+    if skipped(&[Software::Redis]) {
+        return;
+    }
+    let with_digest = launch::RedisOptions::default().args(["--enable-debug-command", "yes"]);
+    let mut bench = Bench::redis_with(with_digest).await;
+    let lane = partition().in_lane(Lane::new(0, 2).unwrap());
+    bench.planned_in(lane.clone(), &[10, 10, 10]).await;
+    let lease = bench.take_as("a", 1, 1, &[]).await.leases.remove(0);
+    bench.planned(&[10]).await;
+    for name in ["ready", "lease", "units:*#0/2", "wait:*", "parts"] {
+        let (key, aside) = (bench.key(name).await, "aside");
+        let before = bench.server().cli(&["DEBUG", "DIGEST"]).await.unwrap();
+        bench.server().cli(&["RENAME", &key, aside]).await.unwrap();
+        bench.server().cli(&["SET", &key, "not what it should be"]).await.unwrap();
+        let back = [store_bench::rest(3, 4, 0, 0)];
+        let settle = logmill_protocol::work::Settle { rest: back.to_vec(), ..settle(&lease) };
+        let error = bench.store.settle(settle).await.expect_err(name);
+        assert!(matches!(error, StoreError::BadReply { .. }), "{name}: {error}");
+        let (node, nonce, extend) = ("a".into(), Nonce(5), vec![lane.clone()]);
+        let take = Take { node, nonce, lease_ms: 1, max_units: 9, extend };
+        assert!(bench.store.take(take).await.is_err(), "{name}");
+        bench.server().cli(&["RENAME", aside, &key]).await.unwrap();
+        let after = bench.server().cli(&["DEBUG", "DIGEST"]).await.unwrap();
+        assert_eq!(before, after, "{name}");
+    }
+    assert_eq!(bench.settle(&lease).await, Settled::Done { watermark: 10 });
 }
 
 #[tokio::test]
@@ -229,9 +257,15 @@ async fn keys_that_hold_nonsense_are_an_error() {
     bench.planned(&[10]).await;
     let key = bench.key("parts").await;
     let field = partition().to_string();
-    for line in ["", "1 2 3", "1 7 0 0 99999999999999999999999", "1 7 0 -5 10", "x"] {
+    for line in ["", "1 2 3", "1 7 0 0 99999999999999999999999", "1 7 0 -5 10", "1 7 0 5 10 1 0 3 a", "x"] {
         bench.server().cli(&["HSET", &key, &field, line]).await.unwrap();
         let error = bench.store.snapshot(partition()).await.unwrap_err();
+        assert!(matches!(error, StoreError::BadReply { .. }), "{line}: {error}");
+    }
+    let lane = partition().in_lane(Lane::new(0, 2).unwrap());
+    for line in ["1 7 0 5 10", "1 7 0 5 10 1 0 ", "1 7 0 5 10 1 0 x a"] {
+        bench.server().cli(&["HSET", &key, &lane.to_string(), line]).await.unwrap();
+        let error = bench.store.snapshot(lane.clone()).await.unwrap_err();
         assert!(matches!(error, StoreError::BadReply { .. }), "{line}: {error}");
     }
 }

@@ -1,6 +1,12 @@
 //! A store under test, with its time and its end in our hand, and requests in few words.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "two test programs share it")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    unused_macros,
+    reason = "several test programs share it"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +19,26 @@ use logmill_protocol::work::{
     Take, Taken,
 };
 use logmill_testkit::launch::{self, Redis};
+
+/// Each scenario on each store.
+macro_rules! scenarios {
+    ($($name:ident)+) => {
+        mod memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name(super::Bench::memory()).await;
+            })+
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $name() {
+                if !super::skipped(&[super::Software::Redis]) {
+                    super::$name(super::Bench::redis().await).await;
+                }
+            })+
+        }
+    };
+}
 
 pub const LEASE_MS: u64 = 1_000;
 
@@ -88,15 +114,23 @@ impl Bench {
 
     /// Builds partition 0 empty, and plans units of these sizes.
     pub async fn planned(&self, sizes: &[Offset]) {
-        self.store.rebuild(rebuild(1, 0)).await.unwrap();
-        let planned = self.store.plan(plan(0, sizes)).await.unwrap();
+        self.planned_in(partition(), sizes).await;
+    }
+
+    /// The same of another partition, or of a lane.
+    pub async fn planned_in(&self, key: PartitionKey, sizes: &[Offset]) {
+        self.store.rebuild(Rebuild { partition: key.clone(), ..rebuild(1, 0) }).await.unwrap();
+        let planned = self.store.plan(Plan { partition: key, ..plan(0, sizes) }).await.unwrap();
         assert!(matches!(planned, Planned::Ok { .. }), "{planned:?}");
     }
 
     pub async fn take(&self, nonce: u128, max_units: u32) -> Taken {
-        let (node, nonce) = (format!("node {nonce}"), Nonce(nonce));
-        let take = Take { node, nonce, lease_ms: LEASE_MS, max_units, extend: vec![] };
-        self.store.take(take).await.unwrap()
+        self.take_as(&format!("node {nonce}"), nonce, max_units, &[]).await
+    }
+
+    pub async fn take_as(&self, node: &str, nonce: u128, max_units: u32, extend: &[PartitionKey]) -> Taken {
+        let (node, nonce, extend) = (node.to_owned(), Nonce(nonce), extend.to_vec());
+        self.store.take(Take { node, nonce, lease_ms: LEASE_MS, max_units, extend }).await.unwrap()
     }
 
     pub async fn settle(&self, lease: &Lease) -> Settled {
