@@ -63,7 +63,6 @@ impl NodeState {
                     // neither handled nor in the ledger must come again.
                     unit.buried(offset);
                     self.counted_dead();
-                    self.no_longer_first(&unit, given_up.finished.line, given_up.finished.again);
                     let (place, reason) = (&unit.lease.partition.partition, given_up.reason.name());
                     info!(partition = %place, offset, reason, "a dead letter is in the ledger");
                     break;
@@ -78,6 +77,7 @@ impl NodeState {
                 }
             }
         }
+        self.no_longer_first(&unit, given_up.finished.line, given_up.finished.again);
         drop(given_up.place);
         self.close(&unit, 1);
     }

@@ -35,6 +35,15 @@ struct Failures {
     over: bool,
 }
 
+/// Records of a lane that were to be tried again, and are not any more.
+#[derive(Debug, Default)]
+pub(crate) struct LetGo {
+    /// How many are to be closed.
+    pub(crate) open: usize,
+    /// The lines that they were the first of.
+    pub(crate) lines: Vec<Line>,
+}
+
 /// A record that is due again.
 #[derive(Debug)]
 pub(crate) struct Due {
@@ -115,23 +124,31 @@ impl InHand {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// The right to it is gone. Answers how many records that were open are to be closed.
+    /// The right to it is gone. Answers what was to be tried again.
     #[must_use]
-    pub(crate) fn lose(&self) -> usize {
+    pub(crate) fn lose(&self) -> LetGo {
         self.lost.store(true, Ordering::Release);
-        let open = self.let_failed_go();
+        let let_go = self.let_failed_go();
         lock(&self.failed).list.clear();
-        open
+        let_go
     }
 
-    /// What failed here does not come again here. Answers how many records that were open are to be closed.
+    /// What failed here does not come again here. Answers what was to be tried again.
     #[must_use]
-    pub(crate) fn let_failed_go(&self) -> usize {
+    pub(crate) fn let_failed_go(&self) -> LetGo {
         let mut failed = lock(&self.failed);
-        let comes_again = failed.list.iter().filter(|failure| !failure.given_up).count();
-        let open = if failed.over || self.lane.is_none() { 0 } else { comes_again };
+        if failed.over || self.lane.is_none() {
+            failed.over = true;
+            return LetGo::default();
+        }
         failed.over = true;
-        open
+        let comes_again = failed.list.iter().filter(|failure| !failure.given_up);
+        let mut let_go = LetGo::default();
+        for failure in comes_again {
+            let_go.open += 1;
+            let_go.lines.extend(failure.line);
+        }
+        let_go
     }
 
     /// The lane as a line.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use logmill_protocol::ids::{Offset, PartitionKey};
+use tokio::sync::oneshot;
 
 use super::in_hand::InHand;
 use super::order::Line;
@@ -26,6 +27,8 @@ pub(crate) struct LaneInHand {
     closing: AtomicBool,
     /// From this offset on all of it is handled again.
     repeated_from: AtomicI64,
+    /// Ends when the last reading of it that was begun ends.
+    read: Mutex<Option<oneshot::Receiver<()>>>,
     /// Held by whoever settles its units.
     pub(crate) settling: tokio::sync::Mutex<()>,
 }
@@ -38,6 +41,7 @@ impl LaneInHand {
             units: Mutex::default(),
             closing: AtomicBool::new(false),
             repeated_from: AtomicI64::new(Offset::MAX),
+            read: Mutex::default(),
             settling: tokio::sync::Mutex::default(),
         }
     }
@@ -75,15 +79,27 @@ impl LaneInHand {
         self.lock().iter().filter(|unit| unit.lease.range.start() >= offset).cloned().collect()
     }
 
+    /// Begins to read it once more, which ends when what is given back is dropped. To be waited for first is the
+    /// reading before.
+    pub(crate) fn begin_to_read(&self) -> (oneshot::Sender<()>, Option<oneshot::Receiver<()>>) {
+        let (ends, ended) = oneshot::channel();
+        let before = self.read.lock().unwrap_or_else(PoisonError::into_inner).replace(ended);
+        (ends, before)
+    }
+
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Whether more of it is worth taking: nearly all that is in hand is done.
     pub(crate) fn wants_more(&self, few: usize) -> bool {
         let units = self.lock();
         let records: usize = units.iter().map(|unit| unit.records()).sum();
-        !self.closing.load(Ordering::Acquire) && units.len() < MOST_UNITS && records <= few
+        !self.is_closing() && units.len() < MOST_UNITS && records <= few
     }
 
     /// The first unit goes back in one piece, records in it that are handled included. So everything above it is

@@ -13,7 +13,8 @@
 //! | `queue`, `slot` | from records to handlers |
 //! | `in_hand` | one unit: what of it is settled |
 //! | `order`, `lane` | records and units that have an order |
-//! | `state`, `verdict` | what becomes of records and units |
+//! | `state`, `verdict` | what becomes of records |
+//! | `ending`, `letting_go` | what becomes of units |
 //! | `dead`, `dead_topic`, `failures` | records given up on |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
@@ -22,12 +23,14 @@ mod builder;
 mod dead;
 mod dead_topic;
 mod delivery;
+mod ending;
 mod engine;
 mod failures;
 mod handler;
 mod in_hand;
 mod lane;
 mod lease;
+mod letting_go;
 mod order;
 mod organise;
 mod queue;
@@ -146,7 +149,7 @@ impl Node {
             if received.unit.is_live(Instant::now()) {
                 return Ok(Some(Delivery::new(received, self.state.clone())));
             }
-            self.state.close(&received.unit, 1);
+            self.state.discard(&received);
         }
     }
 

@@ -2,6 +2,7 @@
 //! once: what one fetch brings is decoded once, and each lane takes its part.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +49,23 @@ struct Run {
 struct Runs(Vec<Run>);
 
 impl Reading {
+    /// Reads runs to their end, those of lanes after what was taken of them before: their records come to the queue in
+    /// order. To be called in the order of the taking; the waiting begins when it is awaited.
+    pub(crate) fn read_in_turn(self, runs: Vec<VecDeque<Arc<InHand>>>) -> impl Future<Output = ()> {
+        let lanes = runs.iter().filter_map(|run| run.front()?.lane.as_ref());
+        let (ends, before): (Vec<_>, Vec<_>) = lanes.map(|lane| lane.begin_to_read()).unzip();
+        async move {
+            for before in before.into_iter().flatten() {
+                // It ends by being dropped.
+                let _ = before.await;
+            }
+            self.read(runs).await;
+            drop(ends);
+        }
+    }
+
     /// Reads runs to their end. Whatever goes wrong, each of their units ends: settled, or back in the queue.
-    pub(crate) async fn read(self, runs: Vec<VecDeque<Arc<InHand>>>) {
+    async fn read(self, runs: Vec<VecDeque<Arc<InHand>>>) {
         let mut runs = Runs(runs.into_iter().filter_map(Run::new).collect());
         while let Err(problem) = self.read_on(&mut runs).await {
             match problem {
@@ -104,9 +120,12 @@ impl Reading {
                     self.queue(&mut portion);
                     self.advance(run, record.offset);
                 }
-                let Some(unit) = run.units.front() else { continue };
-                unit.mark(run.position, record.offset);
-                self.state.read(unit, run.position, record.offset + 1);
+                let Some(unit) = run.units.front().filter(|unit| record.offset >= unit.lease.position) else {
+                    continue;
+                };
+                let from = run.position.max(unit.lease.position);
+                unit.mark(from, record.offset);
+                self.state.read(unit, from, record.offset + 1);
                 run.position = record.offset + 1;
                 let line = self.line(unit, &record);
                 let (attempt, unit) = (unit.lease.attempt, unit.clone());
@@ -151,9 +170,10 @@ impl Reading {
         while let Some(unit) = run.units.front() {
             let end = unit.lease.range.end();
             let to = position.min(end);
-            if to > run.position {
-                unit.mark(run.position, to);
-                self.state.read(unit, run.position, to);
+            let from = run.position.max(unit.lease.position);
+            if to > from {
+                unit.mark(from, to);
+                self.state.read(unit, from, to);
                 run.position = to;
             }
             if position < end {
@@ -182,7 +202,7 @@ impl Reading {
     fn give_up(&self, run: &mut Run, delay: Duration) {
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         for unit in run.units.drain(..) {
-            self.state.read(&unit, run.position.max(unit.lease.range.start()), unit.lease.range.end());
+            self.state.read(&unit, run.position.max(unit.lease.position), unit.lease.range.end());
             self.state.give_back_from(&unit, delay_ms);
             self.state.close(&unit, 1);
         }

@@ -54,7 +54,7 @@ impl StartSlots for NoSlots {
 async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
     while let Some(received) = state.queue.pop() {
         if !received.unit.is_live(Instant::now()) {
-            state.close(&received.unit, 1);
+            state.discard(&received);
             continue;
         }
         let finished = Finished::of(&received);

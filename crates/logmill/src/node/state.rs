@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use logmill_protocol::ids::{Nonce, Offset, Partition, PartitionKey};
 use logmill_protocol::records::OwnedRecord;
-use logmill_protocol::work::{Lease, Progress, Renew, Renewed, Settled};
+use logmill_protocol::work::Lease;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::warn;
 
 use super::dead::{DeadLetters, GivenUp};
 use super::failures::{FirstFailures, wall_ms};
 use super::handler::Outcome;
-use super::in_hand::{InHand, in_one_piece};
+use super::in_hand::InHand;
 use super::lane::LaneInHand;
 use super::order::{Blocks, Line};
 use super::queue::Queue;
@@ -29,9 +29,6 @@ use super::verdict::{Ended, Tried, Verdict, verdict};
 use crate::ledger::DeadReason;
 use crate::store::Store;
 
-/// How often a store that cannot be reached is asked again.
-const STORE_RETRY: Duration = Duration::from_millis(200);
-
 /// One record, in the count of those to be expected: a lane has a part of the offsets it spans.
 const RECORD: u64 = 256;
 
@@ -39,7 +36,7 @@ const RECORD: u64 = 256;
 const FEW: usize = 100;
 
 /// A unit's name among those in hand.
-type UnitKey = (PartitionKey, Offset);
+pub(super) type UnitKey = (PartitionKey, Offset);
 
 /// A node's state. It hands out work and takes back outcomes; the tasks around it do the waiting.
 #[derive(Debug)]
@@ -49,9 +46,9 @@ pub(crate) struct NodeState {
     pub(crate) queue: Queue,
     /// Where the node's own tasks run, apart from the handlers.
     pub(crate) engine: Handle,
-    units: Mutex<BTreeMap<UnitKey, Arc<InHand>>>,
+    pub(super) units: Mutex<BTreeMap<UnitKey, Arc<InHand>>>,
     /// The lanes of which units are in hand.
-    lanes: Mutex<BTreeMap<PartitionKey, Arc<LaneInHand>>>,
+    pub(super) lanes: Mutex<BTreeMap<PartitionKey, Arc<LaneInHand>>>,
     /// A unit ended, or was let go.
     pub(crate) ended: Notify,
     /// Records to be expected in what is in hand and not read yet, each [`RECORD`].
@@ -62,20 +59,20 @@ pub(crate) struct NodeState {
     pub(crate) dead: DeadLetters,
     first_failures: FirstFailures,
     /// Partitions whose units are not worked on for the time being: another process gets them.
-    letting_go: Mutex<Vec<Partition>>,
+    pub(super) letting_go: Mutex<Vec<Partition>>,
     random: Mutex<StdRng>,
     base: Instant,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// What a node has done since it started.
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     settled: AtomicU64,
     failed: AtomicU64,
     dead: AtomicU64,
-    units: AtomicU64,
-    lost: AtomicU64,
+    pub(super) units: AtomicU64,
+    pub(super) lost: AtomicU64,
 }
 
 /// What a node has done since it started.
@@ -143,8 +140,10 @@ impl NodeState {
         let mut lanes = lock(&self.lanes);
         let lane = (!lease.partition.lane.is_whole()).then(|| {
             let key = &lease.partition;
-            let new = || Arc::new(LaneInHand::new(key.clone(), Line::of_lane(key)));
-            lanes.entry(key.clone()).or_insert_with(new).clone()
+            let held = lanes.get(key).filter(|lane| !lane.is_closing()).cloned();
+            let lane = held.unwrap_or_else(|| Arc::new(LaneInHand::new(key.clone(), Line::of_lane(key))));
+            lanes.insert(key.clone(), lane.clone());
+            lane
         });
         let unit = Arc::new(InHand::new(lease, lane, self.base, asked + self.settings.lease));
         unit.lane.iter().for_each(|lane| lane.add(unit.clone()));
@@ -163,6 +162,17 @@ impl NodeState {
     /// The units in hand.
     pub(crate) fn units(&self) -> Vec<Arc<InHand>> {
         lock(&self.units).values().cloned().collect()
+    }
+
+    /// These lanes are not extended any more. What is in hand of them is handled.
+    pub(crate) fn no_more_of(&self, lanes: &[PartitionKey]) {
+        let held = lock(&self.lanes);
+        lanes.iter().filter_map(|lane| held.get(lane)).for_each(|lane| lane.close());
+    }
+
+    /// Whether a lane that was to be extended is still in hand.
+    pub(crate) fn holds(&self, lane: &PartitionKey) -> bool {
+        lock(&self.lanes).get(lane).is_some_and(|lane| !lane.is_closing())
     }
 
     /// Reading of the unit has come from `from` to `to`.
@@ -230,6 +240,7 @@ impl NodeState {
             _ => line,
         };
         if unit.fail(record, attempt, line, Instant::now() + delay) {
+            self.no_longer_first(&unit, line, true);
             self.close(&unit, 1);
         }
     }
@@ -263,8 +274,9 @@ impl NodeState {
 
     /// A record that was handed out comes back untried.
     pub(crate) fn put_back(self: &Arc<Self>, received: Finished) {
-        let Finished { record, attempt, unit, line, .. } = received;
+        let Finished { record, attempt, unit, line, again } = received;
         if unit.fail(record, attempt.saturating_sub(1), line, Instant::now()) {
+            self.no_longer_first(&unit, line, again);
             self.close(&unit, 1);
         }
     }
@@ -277,223 +289,6 @@ impl NodeState {
         if let Some(lane) = unit.lane_line().filter(|_| again && self.settings.blocks == Blocks::Lane) {
             self.queue.go_on(lane);
         }
-    }
-
-    /// `records` of the unit are no longer open. The one who closes the last ends the unit.
-    pub(crate) fn close(self: &Arc<Self>, unit: &Arc<InHand>, records: usize) {
-        if records > 0 && unit.closed(records) {
-            let (state, unit) = (self.clone(), unit.clone());
-            self.engine.spawn(async move {
-                match unit.lane.clone() {
-                    None => state.settle(unit).await,
-                    Some(lane) => state.settle_in_order(&lane).await,
-                }
-            });
-        }
-    }
-
-    /// Ends the units of a lane that are over, in order.
-    async fn settle_in_order(self: &Arc<Self>, lane: &LaneInHand) {
-        let _turn = lane.settling.lock().await;
-        while let Some(first) = lane.first().filter(|first| first.is_over()) {
-            self.clone().settle(first).await;
-        }
-    }
-
-    /// Ends a unit in the store. It stays in hand, and its lease is renewed, until the store has
-    /// answered.
-    async fn settle(self: Arc<Self>, unit: Arc<InHand>) {
-        let mut request = unit.settlement(Instant::now());
-        let name = format!("{} {}", unit.lease.partition.partition, unit.lease.range);
-        while !unit.is_lost() {
-            if !unit.is_within_lease(Instant::now()) && !self.renew(std::slice::from_ref(&unit)).await {
-                tokio::time::sleep(STORE_RETRY).await;
-                continue;
-            }
-            match self.store.settle(request.clone()).await {
-                Ok(Settled::Done { watermark }) => {
-                    debug!(unit = name, watermark, rests = request.rest.len(), "unit settled");
-                    self.counts.units.fetch_add(1, Ordering::Relaxed);
-                    break;
-                }
-                Ok(Settled::Already) => break,
-                Ok(Settled::Stale(why)) => {
-                    warn!(unit = name, ?why, "unit not settled: another node has it, or the store lost it");
-                    self.counts.lost.fetch_add(1, Ordering::Relaxed);
-                    break;
-                }
-                Ok(Settled::Full { units }) => {
-                    warn!(
-                        unit = name,
-                        units, "the partition holds too many units: failed records return as one"
-                    );
-                    request.rest = in_one_piece(&request.rest).into_iter().collect();
-                    unit.lane.iter().for_each(|lane| lane.repeats());
-                    tokio::time::sleep(STORE_RETRY).await;
-                }
-                Err(problem) if problem.is_retriable() => {
-                    debug!(unit = name, %problem, "settling again");
-                    tokio::time::sleep(STORE_RETRY).await;
-                }
-                Err(problem) => {
-                    warn!(unit = name, %problem, "unit not settled: its records come again");
-                    self.counts.lost.fetch_add(1, Ordering::Relaxed);
-                    break;
-                }
-            }
-        }
-        self.let_out(&unit);
-    }
-
-    fn let_out(&self, unit: &Arc<InHand>) {
-        let mut units = lock(&self.units);
-        let key = (unit.lease.partition.clone(), unit.lease.range.start());
-        // The same unit may have been taken again after its lease was lost: that one stays.
-        if units.get(&key).is_some_and(|held| Arc::ptr_eq(held, unit)) {
-            units.remove(&key);
-        }
-        drop(units);
-        if let Some(lane) = &unit.lane {
-            let mut lanes = lock(&self.lanes);
-            let last = lane.remove(unit);
-            if last && lanes.get(&lane.key).is_some_and(|held| Arc::ptr_eq(held, lane)) {
-                lanes.remove(&lane.key);
-            }
-        }
-        self.ended.notify_waiters();
-        self.queue.drained.notify_one();
-    }
-
-    /// Renews the leases of these units. False if the store did not answer.
-    pub(crate) async fn renew(self: &Arc<Self>, units: &[Arc<InHand>]) -> bool {
-        let held: Vec<Progress> = units.iter().map(|unit| unit.progress()).collect();
-        let asked = Instant::now();
-        let request = Renew { lease_ms: self.settings.lease_ms(), held };
-        match self.store.renew(request).await {
-            Ok(answers) if answers.len() == units.len() => {
-                for (unit, answer) in units.iter().zip(answers) {
-                    match answer {
-                        Renewed::Kept => unit.extend(asked + self.settings.lease),
-                        Renewed::Lost => self.lose(unit),
-                    }
-                }
-                true
-            }
-            Ok(answers) => {
-                error!(asked = units.len(), answered = answers.len(), "the store answered a renewal wrongly");
-                false
-            }
-            Err(problem) => {
-                debug!(%problem, "leases not renewed");
-                false
-            }
-        }
-    }
-
-    fn lose(self: &Arc<Self>, unit: &Arc<InHand>) {
-        if unit.is_lost() {
-            return;
-        }
-        warn!(partition = %unit.lease.partition, range = %unit.lease.range, "lease lost");
-        self.counts.lost.fetch_add(1, Ordering::Relaxed);
-        let Some(lane) = &unit.lane else {
-            let _ = unit.lose();
-            return self.drop_waiting_of(unit);
-        };
-        // Whoever has this one has the lane, from here on.
-        lock(&self.lanes).remove(&lane.key);
-        lane.close();
-        for unit in lane.units() {
-            let failed = unit.lose();
-            self.drop_waiting_of(&unit);
-            self.close(&unit, failed);
-        }
-    }
-
-    /// Gives back a unit that cannot be read now, and in a lane all that follow it.
-    pub(crate) fn give_back_from(self: &Arc<Self>, unit: &Arc<InHand>, delay_ms: u64) {
-        let Some(lane) = &unit.lane else {
-            unit.give_back(delay_ms);
-            return self.drop_waiting_of(unit);
-        };
-        lane.close();
-        for unit in lane.units_from(unit.lease.range.start()) {
-            unit.give_back(delay_ms);
-            self.drop_waiting_of(&unit);
-            self.close(&unit, unit.let_failed_go());
-        }
-    }
-
-    /// Takes records that wait out of the queue.
-    fn drop_waiting(self: &Arc<Self>, which: impl Fn(&Received) -> bool) {
-        for received in self.queue.take_out(|received| !which(received)) {
-            self.close(&received.unit, 1);
-        }
-    }
-
-    /// Takes the unit's records that no handler has begun out of the queue.
-    pub(crate) fn drop_waiting_of(self: &Arc<Self>, unit: &Arc<InHand>) {
-        self.drop_waiting(|received| Arc::ptr_eq(&received.unit, unit));
-    }
-
-    /// Stops work on units for which `which` holds: what no handler has begun goes back to the queue,
-    /// what one has is waited for until `deadline`, and then given up.
-    pub(crate) async fn give_back(self: &Arc<Self>, which: impl Fn(&InHand) -> bool, deadline: Instant) {
-        let mine = |state: &Self| state.units().into_iter().filter(|unit| which(unit)).collect::<Vec<_>>();
-        for unit in mine(self) {
-            unit.lane.iter().for_each(|lane| lane.close());
-            unit.give_back(0);
-        }
-        self.drop_waiting(|received| which(&received.unit));
-        for unit in mine(self) {
-            self.close(&unit, unit.let_failed_go());
-        }
-        loop {
-            let ended = self.ended.notified();
-            tokio::pin!(ended);
-            ended.as_mut().enable();
-            let left = mine(self);
-            if left.is_empty() {
-                return;
-            }
-            if tokio::time::timeout_at(deadline, ended).await.is_err() {
-                return self.abandon(left).await;
-            }
-        }
-    }
-
-    /// Handlers that did not end in time: their records come again, elsewhere.
-    async fn abandon(self: &Arc<Self>, units: Vec<Arc<InHand>>) {
-        for unit in units {
-            warn!(partition = %unit.lease.partition.partition, range = %unit.lease.range,
-                "handlers did not end in time: the records in their hands will be handled again");
-            let request = unit.settlement(Instant::now());
-            let _ = unit.lose();
-            if let Err(problem) = self.store.settle(request).await {
-                warn!(%problem, "unit not given back: it returns when its lease ends");
-            }
-            self.let_out(&unit);
-        }
-    }
-
-    /// Gives up the units of these partitions and takes no more of them, until [`NodeState::resume`].
-    pub(crate) async fn let_go(self: &Arc<Self>, partitions: &[Partition], deadline: Instant) {
-        lock(&self.letting_go).extend_from_slice(partitions);
-        self.give_back(|unit| partitions.contains(&unit.lease.partition.partition), deadline).await;
-    }
-
-    /// Works on these partitions again.
-    pub(crate) fn resume(&self, partitions: &[Partition]) {
-        lock(&self.letting_go).retain(|partition| !partitions.contains(partition));
-    }
-
-    /// Everything in hand is forgotten, as if the process had died.
-    pub(crate) fn forget_all(&self) {
-        self.quiet.cancel();
-        for unit in std::mem::take(&mut *lock(&self.units)).into_values() {
-            let _ = unit.lose();
-        }
-        lock(&self.lanes).clear();
     }
 }
 
@@ -520,6 +315,7 @@ fn expected(lease: &Lease, from: Offset, to: Offset) -> u64 {
     (to - from).max(0) as u64 * (RECORD / u64::from(lease.partition.lane.of.max(1)))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A panic while one of these locks was held cannot leave what it guards half-changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

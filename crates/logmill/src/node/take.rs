@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill_protocol::ids::Offset;
+use logmill_protocol::ids::{Offset, PartitionKey};
 use logmill_protocol::work::{Lease, MAX_TAKEN, Range, Rest, Settle, Take};
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -86,6 +86,7 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             max_units,
             extend: state.lanes_to_extend(MAX_TAKEN as usize),
         };
+        let extended = request.extend.clone();
         match state.store.take(request).await {
             Ok(taken) if taken.leases.is_empty() => {
                 let wait = taken.next_in_ms.map_or(IDLE, Duration::from_millis).min(IDLE);
@@ -100,12 +101,14 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             Ok(taken) => {
                 debug!(units = taken.leases.len(), "took units");
                 pace.saw(&taken.leases);
-                for runs in together(runs(&state, taken.leases, asked)) {
-                    state.engine.spawn(reading.clone().read(runs));
+                for runs in together(runs(&state, taken.leases, &extended, asked)) {
+                    state.engine.spawn(reading.clone().read_in_turn(runs));
                 }
             }
             Err(problem) => {
                 warn!(%problem, "no units taken");
+                // Perhaps they were extended all the same, by units that this node will never hear of.
+                state.no_more_of(&extended);
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -143,22 +146,38 @@ fn same_log(one: &Lease, other: &Lease) -> bool {
 }
 
 /// Groups leases that follow one another in a partition: one fetch serves such a run.
-fn runs(state: &Arc<NodeState>, leases: Vec<Lease>, asked: Instant) -> Vec<VecDeque<Arc<InHand>>> {
+fn runs(
+    state: &Arc<NodeState>,
+    leases: Vec<Lease>,
+    extended: &[PartitionKey],
+    asked: Instant,
+) -> Vec<VecDeque<Arc<InHand>>> {
     let mut runs: Vec<VecDeque<Arc<InHand>>> = Vec::new();
     for lease in leases {
-        if lease.range.len() > MAX_TRACKED || state.is_letting_go(&lease.partition.partition) {
+        // What follows units that were given up meanwhile must not be handled before them.
+        let lost = extended.contains(&lease.partition) && !state.holds(&lease.partition);
+        if lost || lease.range.len() > MAX_TRACKED || state.is_letting_go(&lease.partition.partition) {
             state.engine.spawn(return_unworked(state.clone(), lease));
             continue;
         }
         let unit = state.take_in(lease, asked);
-        match runs.last_mut() {
-            Some(run) if run.back().is_some_and(|last| follows(&last.lease, &unit.lease)) => {
-                run.push_back(unit)
+        let run = match &unit.lane {
+            // All of a lane is one run, whatever is settled between its units.
+            Some(_) => runs.iter_mut().find(|run| lane_of_run(run) == Some(&unit.lease.partition)),
+            None => {
+                runs.last_mut().filter(|run| run.back().is_some_and(|last| follows(&last.lease, &unit.lease)))
             }
-            _ => runs.push(VecDeque::from([unit])),
+        };
+        match run {
+            Some(run) => run.push_back(unit),
+            None => runs.push(VecDeque::from([unit])),
         }
     }
     runs
+}
+
+fn lane_of_run(run: &VecDeque<Arc<InHand>>) -> Option<&PartitionKey> {
+    run.front().map(|unit| &unit.lease.partition)
 }
 
 fn follows(last: &Lease, next: &Lease) -> bool {

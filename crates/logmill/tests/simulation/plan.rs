@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use logmill::node::{Blocks, Order};
 use logmill_protocol::error::ErrorCode;
 use logmill_testkit::{Api, Fault};
 use rand::rngs::StdRng;
@@ -77,6 +78,9 @@ pub(crate) struct Plan {
     pub(crate) handling: u64,
     /// All nodes share one store; else each has its own, and Kafka shares the partitions out.
     pub(crate) shared: bool,
+    pub(crate) order: Order,
+    /// What a failed record holds up.
+    pub(crate) blocks: Blocks,
     /// How often a try fails, and how often it takes longer than a lease.
     pub(crate) failing: f64,
     pub(crate) slow: f64,
@@ -109,6 +113,12 @@ impl Plan {
             sending: Duration::from_secs([1, 15][random.random_range(0..2)]),
             handling: [5, 60, 300][random.random_range(0..3)],
             shared,
+            order: match random.random_range(0..4) {
+                0 => Order::ByKey { lanes: random.random_range(1..=8) },
+                1 => Order::ByPartition,
+                _ => Order::Unordered,
+            },
+            blocks: [Blocks::Key, Blocks::Lane][random.random_range(0..2)],
             failing,
             slow,
             lost_requests,
@@ -118,10 +128,22 @@ impl Plan {
         }
     }
 
+    /// Whether two nodes may be at work on one lane for a moment: a store that lost a lease gives the lane away at
+    /// once, and its holder learns it when it renews; so does a member that Kafka no longer counts.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.storms.iter().any(|(_, storm)| match storm {
+            Storm::Wipe | Storm::FailOver(_) | Storm::ClockJump(_) => true,
+            Storm::Freeze(_) => !self.shared,
+            Storm::Kill(_) | Storm::KillAll(_) | Storm::Outage(_) => false,
+            other => other.repeats(self.shared),
+        })
+    }
+
     /// Whether anything of this may make records be handled again.
     pub(crate) fn repeats(&self) -> bool {
-        // Handlers that take long need several renewals, and each of those may be lost.
-        let slow = self.slow > 0.0 || self.handling > 60;
+        // Handlers that take long, and units that wait for those before them, need several renewals, and each of
+        // those may be lost.
+        let slow = self.slow > 0.0 || self.handling > 60 || self.order != Order::Unordered;
         let loses_leases = slow && self.lost_requests + self.lost_answers > 0.0;
         loses_leases || self.storms.iter().any(|(_, storm)| storm.repeats(self.shared))
     }

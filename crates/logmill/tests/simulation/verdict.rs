@@ -3,12 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use logmill::node::{Order, Received};
 use logmill::{Ack, ProduceError};
-use logmill_protocol::work::CommitMetadata;
-use logmill_testkit::Cluster;
+use logmill_protocol::work::{CommitMetadata, lane_of};
+use logmill_testkit::{Cluster, LoggedRecord};
 use tokio::time::Instant;
 
 use super::world::{GROUP, TOPIC};
+
+/// What a handler does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Begun,
+    Done,
+}
 
 /// A record's place.
 type Place = (i32, i64);
@@ -25,6 +34,8 @@ struct Seen {
     lines: Vec<String>,
     /// How often each record's handler succeeded.
     handled: BTreeMap<Place, u32>,
+    /// Which handlers began and succeeded, in the order in which they did.
+    sequence: Vec<(Step, Place, Option<Bytes>)>,
     /// Every record that was ever in a log, and its number.
     logged: BTreeMap<Place, usize>,
     /// What Kafka has committed, by partition.
@@ -43,9 +54,54 @@ impl Journal {
     }
 
     /// A handler succeeded. Noted before it returns: what is settled later must be here.
-    pub(crate) fn handled(&self, node: &str, partition: i32, offset: i64, attempt: u32) {
-        self.line(format_args!("{node} handled {partition}@{offset} in try {attempt}"));
-        *self.inner.lock().unwrap().handled.entry((partition, offset)).or_default() += 1;
+    pub(crate) fn handled(&self, node: &str, record: &Received) {
+        let (place, attempt) = ((record.partition(), record.offset()), record.attempt());
+        self.line(format_args!("{node} handled {}@{} in try {attempt}", place.0, place.1));
+        let mut seen = self.inner.lock().unwrap();
+        *seen.handled.entry(place).or_default() += 1;
+        seen.sequence.push((Step::Done, place, record.key().cloned()));
+    }
+
+    /// A handler begins.
+    pub(crate) fn begun(&self, record: &Received) {
+        let place = (record.partition(), record.offset());
+        self.inner.lock().unwrap().sequence.push((Step::Begun, place, record.key().cloned()));
+    }
+
+    /// The order that was asked for (P4). A handler begins only when all earlier records of its key, or of its
+    /// partition, are done; and what begins again after a fault is followed by all that comes after it.
+    pub(crate) fn in_order(&self, cluster: &Cluster, partitions: i32, order: Order) -> Result<(), String> {
+        if order == Order::Unordered {
+            return Ok(());
+        }
+        let line = |partition: i32, key: Option<&Bytes>| {
+            (partition, key.filter(|_| order != Order::ByPartition).cloned())
+        };
+        let mut logs: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+        for partition in 0..partitions {
+            for record in cluster.log(TOPIC, partition) {
+                logs.entry(line(partition, record.key.as_ref())).or_default().push(record.offset);
+            }
+        }
+        // Of each line: the last record that began, and how many from the start of the log are done.
+        let mut at: BTreeMap<_, (i64, BTreeSet<i64>)> = BTreeMap::new();
+        for (step, (partition, offset), key) in &self.inner.lock().unwrap().sequence {
+            let line = line(*partition, key.as_ref());
+            let log = logs.get(&line).map_or(&[][..], Vec::as_slice);
+            let (last, done) = at.entry(line).or_insert((-1, BTreeSet::new()));
+            if *step == Step::Done {
+                done.insert(*offset);
+                continue;
+            }
+            if let Some(missing) = log.iter().find(|known| *known < offset && !done.contains(known)) {
+                return Err(format!("{partition}@{offset} began before {missing} was done"));
+            }
+            if let Some(between) = log.iter().find(|known| *known > last && *known < offset) {
+                return Err(format!("{partition}@{offset} began after {last}, and {between} comes between"));
+            }
+            *last = *offset;
+        }
+        Ok(())
     }
 
     /// Notes what is in the logs. To be called before anything is removed from them.
@@ -81,13 +137,19 @@ impl Journal {
                 ));
             }
             let metadata = CommitMetadata::decode(&commit.metadata, commit.offset);
-            let lanes = metadata.map_or_else(Vec::new, |metadata| metadata.lanes);
+            let metadata = metadata.unwrap_or_else(|| CommitMetadata::foreign(commit.offset));
+            // Each lane speaks for its own records only.
+            let settled = |record: &LoggedRecord| {
+                let lane = lane_of(record.key.as_deref(), record.offset, metadata.of);
+                let lane = &metadata.lanes[usize::from(lane)];
+                record.offset < lane.watermark || lane.done.contains(record.offset)
+            };
             let log = cluster.log(TOPIC, partition);
             let mut seen = self.inner.lock().unwrap();
-            let lost = log.iter().map(|record| record.offset).find(|offset| {
-                (*offset < commit.offset || lanes.iter().any(|lane| lane.done.contains(*offset)))
-                    && !seen.handled.contains_key(&(partition, *offset))
-            });
+            let lost = log
+                .iter()
+                .find(|record| settled(record) && !seen.handled.contains_key(&(partition, record.offset)))
+                .map(|record| record.offset);
             seen.committed.insert(partition, (commit.offset, commit.metadata));
             drop(seen);
             if let Some(offset) = lost {

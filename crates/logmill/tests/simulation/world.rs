@@ -129,6 +129,9 @@ impl World {
         if let Some(broken) = self.server.as_ref().and_then(|server| server.broken()) {
             return Err(format!("the store broke an invariant: {broken}"));
         }
+        if !self.plan.overlaps() {
+            self.journal.in_order(&self.cluster, self.partitions, self.plan.order)?;
+        }
         self.journal.nothing_lost(&self.cluster, self.partitions, self.plan.repeats())?;
         self.journal.producer_told_the_truth(&told)
     }
@@ -271,6 +274,8 @@ impl World {
             .background(Background::Here)
             .concurrency(self.plan.handlers)
             .unit_records(self.plan.unit_records)
+            .order(self.plan.order)
+            .failed_record_blocks(self.plan.blocks)
             .lease(LEASE)
             .session_timeout(SESSION)
             .commit_interval(Duration::from_millis(500))
@@ -299,6 +304,7 @@ impl World {
                 let fails = random.random_bool(plan.failing);
                 (fails, random.random_bool(plan.slow), random.random_range(1..=plan.handling))
             };
+            journal.begun(&record);
             let takes = if slow { LEASE * 3 } else { Duration::from_millis(takes) };
             let (node, gate, journal) = (node.clone(), gate.clone(), journal.clone());
             let work = async move {
@@ -308,7 +314,7 @@ impl World {
                     // A panic that prints nothing.
                     true if record.offset() % 2 == 0 => std::panic::resume_unwind(Box::new("on purpose")),
                     true => return Err("on purpose"),
-                    false => journal.handled(&node, record.partition(), record.offset(), record.attempt()),
+                    false => journal.handled(&node, &record),
                 }
                 Ok(())
             };

@@ -1,0 +1,144 @@
+//! Units that leave this node before they are handled: lost to others, given back, or abandoned.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use logmill_protocol::ids::Partition;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::in_hand::{InHand, LetGo};
+use super::lane::LaneInHand;
+use super::record::Received;
+use super::state::{NodeState, lock};
+
+impl NodeState {
+    pub(super) fn lose(self: &Arc<Self>, unit: &Arc<InHand>) {
+        if unit.is_lost() {
+            return;
+        }
+        warn!(partition = %unit.lease.partition, range = %unit.lease.range, "lease lost");
+        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        let Some(lane) = &unit.lane else {
+            let _ = unit.lose();
+            return self.drop_waiting_of(unit);
+        };
+        self.lose_lane(lane);
+    }
+
+    /// Whoever has one of its units has the lane, from there on.
+    pub(super) fn lose_lane(self: &Arc<Self>, lane: &LaneInHand) {
+        lane.close();
+        for unit in lane.units() {
+            let failed = unit.lose();
+            self.drop_waiting_of(&unit);
+            self.let_go_of(&unit, failed);
+        }
+    }
+
+    /// Failed records of a unit that are not tried again here.
+    fn let_go_of(self: &Arc<Self>, unit: &Arc<InHand>, LetGo { open, lines }: LetGo) {
+        for line in lines {
+            self.no_longer_first(unit, Some(line), true);
+        }
+        self.close(unit, open);
+    }
+
+    /// A record whose unit may be somebody else's by now is not handled. In a lane, nothing after it is either.
+    pub(crate) fn discard(self: &Arc<Self>, received: &Received) {
+        if received.unit.lane.is_some() && !received.unit.is_lost() {
+            self.give_back_from(&received.unit, 0);
+        }
+        self.no_longer_first(&received.unit, received.line, received.again);
+        self.close(&received.unit, 1);
+    }
+
+    /// Gives back a unit that cannot be read now, and in a lane all that follow it.
+    pub(crate) fn give_back_from(self: &Arc<Self>, unit: &Arc<InHand>, delay_ms: u64) {
+        let Some(lane) = &unit.lane else {
+            unit.give_back(delay_ms);
+            return self.drop_waiting_of(unit);
+        };
+        lane.close();
+        for unit in lane.units_from(unit.lease.range.start()) {
+            unit.give_back(delay_ms);
+            self.drop_waiting_of(&unit);
+            self.let_go_of(&unit, unit.let_failed_go());
+        }
+    }
+
+    /// Takes records that wait out of the queue.
+    fn drop_waiting(self: &Arc<Self>, which: impl Fn(&Received) -> bool) {
+        for received in self.queue.take_out(|received| !which(received)) {
+            if let Some(lane) = received.unit.lane_line().filter(|_| received.again) {
+                self.queue.go_on(lane);
+            }
+            self.close(&received.unit, 1);
+        }
+    }
+
+    /// Takes the unit's records that no handler has begun out of the queue.
+    pub(crate) fn drop_waiting_of(self: &Arc<Self>, unit: &Arc<InHand>) {
+        self.drop_waiting(|received| Arc::ptr_eq(&received.unit, unit));
+    }
+
+    /// Stops work on units for which `which` holds: what no handler has begun goes back to the queue,
+    /// what one has is waited for until `deadline`, and then given up.
+    pub(crate) async fn give_back(self: &Arc<Self>, which: impl Fn(&InHand) -> bool, deadline: Instant) {
+        let mine = |state: &Self| state.units().into_iter().filter(|unit| which(unit)).collect::<Vec<_>>();
+        for unit in mine(self) {
+            unit.lane.iter().for_each(|lane| lane.close());
+            unit.give_back(0);
+        }
+        self.drop_waiting(|received| which(&received.unit));
+        for unit in mine(self) {
+            self.let_go_of(&unit, unit.let_failed_go());
+        }
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            let left = mine(self);
+            if left.is_empty() {
+                return;
+            }
+            if tokio::time::timeout_at(deadline, ended).await.is_err() {
+                return self.abandon(left).await;
+            }
+        }
+    }
+
+    /// Handlers that did not end in time: their records come again, elsewhere.
+    async fn abandon(self: &Arc<Self>, units: Vec<Arc<InHand>>) {
+        for unit in units {
+            warn!(partition = %unit.lease.partition.partition, range = %unit.lease.range,
+                "handlers did not end in time: the records in their hands will be handled again");
+            let request = unit.settlement(Instant::now());
+            let _ = unit.lose();
+            if let Err(problem) = self.store.settle(request).await {
+                warn!(%problem, "unit not given back: it returns when its lease ends");
+            }
+            self.let_out(&unit);
+        }
+    }
+
+    /// Gives up the units of these partitions and takes no more of them, until [`NodeState::resume`].
+    pub(crate) async fn let_go(self: &Arc<Self>, partitions: &[Partition], deadline: Instant) {
+        lock(&self.letting_go).extend_from_slice(partitions);
+        self.give_back(|unit| partitions.contains(&unit.lease.partition.partition), deadline).await;
+    }
+
+    /// Works on these partitions again.
+    pub(crate) fn resume(&self, partitions: &[Partition]) {
+        lock(&self.letting_go).retain(|partition| !partitions.contains(partition));
+    }
+
+    /// Everything in hand is forgotten, as if the process had died.
+    pub(crate) fn forget_all(&self) {
+        self.quiet.cancel();
+        for unit in std::mem::take(&mut *lock(&self.units)).into_values() {
+            let _ = unit.lose();
+        }
+        lock(&self.lanes).clear();
+    }
+}
