@@ -12,8 +12,9 @@
 //! | `read` | from units to records |
 //! | `queue`, `slot` | from records to handlers |
 //! | `in_hand` | one unit: what of it is settled |
-//! | `state`, `verdict` | what becomes of records and units |
+//! | `state`, `finish`, `verdict` | what becomes of units and records |
 //! | `dead`, `dead_topic`, `failures` | records given up on |
+//! | `quarantine` | units that nodes died with |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 
@@ -23,10 +24,12 @@ mod dead_topic;
 mod delivery;
 mod engine;
 mod failures;
+mod finish;
 mod handler;
 mod in_hand;
 mod lease;
 mod organise;
+mod quarantine;
 mod queue;
 mod read;
 mod record;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::in_hand::{InHand, MAX_TRACKED};
+use super::quarantine::{confine, is_suspect};
 use super::read::Reading;
 use super::state::NodeState;
 
@@ -23,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A unit that this node cannot work on now is visible to others again after this long.
-const ELSEWHERE_MS: u64 = 1_000;
+pub(super) const ELSEWHERE_MS: u64 = 1_000;
 
 /// How much work to have at hand: what the handlers did in the last [`AHEAD`], and never less than one
 /// record for each.
@@ -96,8 +97,17 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             Ok(taken) => {
                 debug!(units = taken.leases.len(), "took units");
                 pace.saw(&taken.leases);
-                for run in runs(&state, taken.leases, asked) {
+                let suspect = |lease: &Lease| is_suspect(&state, lease);
+                let (mut suspects, leases): (Vec<_>, Vec<_>) = taken.leases.into_iter().partition(suspect);
+                for run in runs(&state, leases, asked) {
                     state.engine.spawn(reading.clone().read(run));
+                }
+                // One at a time, for which there may be other nodes.
+                for lease in suspects.split_off(suspects.len().min(1)) {
+                    state.engine.spawn(return_unworked(state.clone(), lease));
+                }
+                if let Some(lease) = suspects.pop() {
+                    confine(&reading, lease, asked).await;
                 }
             }
             Err(problem) => {
