@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use logmill::ledger::{DEAD, EntryKey};
 use logmill::{Ack, ProduceError};
 use logmill_protocol::work::CommitMetadata;
 use logmill_testkit::Cluster;
 use tokio::time::Instant;
 
-use super::world::{GROUP, TOPIC};
+use super::world::{GROUP, LEDGER, TOPIC};
 
 /// A record's place.
 type Place = (i32, i64);
@@ -25,11 +26,20 @@ struct Seen {
     lines: Vec<String>,
     /// How often each record's handler succeeded.
     handled: BTreeMap<Place, u32>,
+    /// Records that the ledger has as dead letters.
+    dead: BTreeSet<Place>,
     /// Every record that was ever in a log, and its number.
     logged: BTreeMap<Place, usize>,
     /// What Kafka has committed, by partition.
     committed: BTreeMap<i32, (i64, String)>,
     wrong: Option<String>,
+}
+
+impl Seen {
+    /// Whether a watermark may pass the record: a handler has finished it, or the ledger has it.
+    fn is_settled(&self, place: Place) -> bool {
+        self.handled.contains_key(&place) || self.dead.contains(&place)
+    }
 }
 
 impl Journal {
@@ -59,8 +69,21 @@ impl Journal {
         }
     }
 
+    /// Notes what the ledger has, as it stands in its log.
+    pub(crate) fn read_ledger(&self, cluster: &Cluster) {
+        if cluster.topic_id(LEDGER).is_none() {
+            return;
+        }
+        let mut seen = self.inner.lock().unwrap();
+        for record in cluster.log(LEDGER, 0) {
+            let key = EntryKey::from_text(std::str::from_utf8(&record.key.unwrap()).unwrap());
+            assert_eq!((key.kind(), key.topic(), record.value.is_some()), (DEAD, Some(TOPIC), true));
+            seen.dead.insert((key.partition().unwrap().index, key.offset().unwrap()));
+        }
+    }
+
     /// Looks at what is committed: no watermark, and no settled range above it, may hold a record that no
-    /// handler has finished (P1).
+    /// handler has finished and that the ledger does not have (P1).
     pub(crate) fn look_at_commits(&self, cluster: &Cluster) {
         for ((_, partition), commit) in cluster.all_committed(GROUP) {
             let before = self.inner.lock().unwrap().committed.get(&partition).cloned();
@@ -80,17 +103,17 @@ impl Journal {
                     commit.offset
                 ));
             }
+            self.read_ledger(cluster);
             let done = CommitMetadata::decode(&commit.metadata, commit.offset).unwrap_or_default().done;
             let log = cluster.log(TOPIC, partition);
             let mut seen = self.inner.lock().unwrap();
             let lost = log.iter().map(|record| record.offset).find(|offset| {
-                (*offset < commit.offset || done.contains(*offset))
-                    && !seen.handled.contains_key(&(partition, *offset))
+                (*offset < commit.offset || done.contains(*offset)) && !seen.is_settled((partition, *offset))
             });
             seen.committed.insert(partition, (commit.offset, commit.metadata));
             drop(seen);
             if let Some(offset) = lost {
-                self.wrong(format!("{partition}@{offset} is committed and no handler has finished it"));
+                self.wrong(format!("{partition}@{offset} is committed, no handler has finished it, and the ledger does not have it"));
             }
         }
     }
@@ -118,7 +141,7 @@ impl Journal {
         let lag = |partition| {
             let committed = seen.committed.get(&partition);
             let log = cluster.log(TOPIC, partition);
-            let open = log.iter().filter(|record| !seen.handled.contains_key(&(partition, record.offset)));
+            let open = log.iter().filter(|record| !seen.is_settled((partition, record.offset)));
             let open: Vec<i64> = open.map(|record| record.offset).take(10).collect();
             format!(
                 "{partition}: {committed:?} of {}, not handled {open:?}",
@@ -141,10 +164,8 @@ impl Journal {
         }
         for partition in 0..partitions {
             let log = cluster.log(TOPIC, partition);
-            if let Some(lost) =
-                log.iter().find(|record| !seen.handled.contains_key(&(partition, record.offset)))
-            {
-                return Err(format!("{partition}@{} was never handled", lost.offset));
+            if let Some(lost) = log.iter().find(|record| !seen.is_settled((partition, record.offset))) {
+                return Err(format!("{partition}@{} was never handled and is no dead letter", lost.offset));
             }
         }
         if let Some(phantom) = seen.handled.keys().find(|place| !seen.logged.contains_key(place)) {
