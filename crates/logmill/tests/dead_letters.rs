@@ -15,6 +15,7 @@ use logmill::store::MemoryStore;
 use logmill_protocol::messages::ApiKey;
 use logmill_testkit::{Fault, Rule};
 use rig::{Rig, Tally};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 const GROUP: &str = "billing";
@@ -92,6 +93,8 @@ async fn the_watermark_waits_for_the_ledger_and_others_do_not() {
     let (rig, builder) = with_records(100, 1).await;
     let tally = Tally::default();
     rig.cluster.inject(Rule::new(ApiKey::Produce, Fault::Hang));
+    // Shorter than the ledger hangs: the lease has to be renewed.
+    let builder = builder.lease(Duration::from_secs(3));
     let node = builder.handler(failing(&tally, |offset| offset == 7)).build().await.unwrap();
     tally.reaches(99).await;
     rig.produce_by_hand(TOPIC, 0, 100);
@@ -111,7 +114,7 @@ async fn the_watermark_waits_for_the_ledger_and_others_do_not() {
     assert!(letter.first_failure_ms > 0 && letter.first_failure_ms <= letter.last_failure_ms);
     assert_eq!(letter.topic_uuid(), rig.cluster.topic_id(TOPIC));
     assert_eq!(&letter.record.as_ref().unwrap().value.as_ref().unwrap().0[..], b"7");
-    assert_eq!((node.counts().dead_letters, tally.repeats()), (1, 0));
+    assert_eq!((node.counts().dead_letters, node.counts().leases_lost, tally.repeats()), (1, 0, 0));
     node.drain().await.unwrap();
 }
 
@@ -263,4 +266,46 @@ async fn a_record_that_is_too_old_is_given_up_on_when_it_fails() {
     commits(&rig, 2).await;
     assert_eq!(letters(&rig).await[0].attempts, 1);
     node.drain().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_kills_its_nodes_is_found_and_given_up_on_and_its_neighbours_are_not() {
+    let (rig, _) = with_records(200, 9).await;
+    let (tally, store) = (Tally::default(), Arc::new(MemoryStore::new()));
+    let dying = Arc::new(Notify::new());
+    let start = |number: u32| {
+        let (tally, dying) = (tally.clone(), dying.clone());
+        let handler = move |record: Received| {
+            let (tally, dying) = (tally.clone(), dying.clone());
+            async move {
+                if record.offset() == 77 {
+                    dying.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                // Slower than the other dies: whoever is in its company looks as guilty.
+                sleep(Duration::from_secs(2)).await;
+                tally.count(&record);
+            }
+        };
+        let builder = node(&rig).name(format!("node-{number}")).store(store.clone());
+        let builder = builder.lease(Duration::from_secs(3)).session_timeout(Duration::from_secs(6));
+        let retry = retry().max_attempts(2);
+        builder.unit_records(50).concurrency(500).retry(retry).max_unit_attempts(3).handler(handler).build()
+    };
+    for deaths in 0.. {
+        assert!(deaths < 20, "one record takes the fleet down");
+        let node = start(deaths).await.unwrap();
+        tokio::select! {
+            biased;
+            () = dying.notified() => node.kill(),
+            () = commits(&rig, 200) => {
+                node.drain().await.unwrap();
+                break;
+            }
+        }
+    }
+    let letters = letters(&rig).await;
+    let told: Vec<_> = letters.iter().map(|letter| (letter.offset, letter.reason)).collect();
+    assert_eq!(told, [(77, DeadReason::Killed)]);
+    assert_eq!(tally.distinct(), 199);
 }

@@ -6,6 +6,7 @@
 mod rig;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use logmill::Error;
 use logmill::client::Client;
@@ -18,6 +19,7 @@ use logmill_protocol::ids::Partition;
 use logmill_protocol::messages::ApiKey;
 use logmill_testkit::{Fault, Rule};
 use rig::Rig;
+use tokio::time::timeout;
 
 fn letter(offset: i64) -> DeadLetter {
     let payload = |bytes: &[u8]| Some(Payload::from(bytes));
@@ -136,7 +138,7 @@ async fn a_topic_that_may_not_be_made_is_told_with_the_command_that_makes_it() {
 }
 
 async fn key(follow: &mut Follow) -> Option<(String, bool)> {
-    match follow.next().await {
+    match timeout(Duration::from_secs(60), follow.next()).await.expect("nothing comes") {
         Followed::Entry(logged) => Some((logged.key.to_string(), logged.value.is_some())),
         Followed::CaughtUp => None,
     }

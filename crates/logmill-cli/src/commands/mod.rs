@@ -4,6 +4,7 @@ mod bench;
 mod broker;
 mod completion;
 mod consume;
+mod dead;
 mod demo;
 mod group;
 mod lag;
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// List and describe groups
     #[command(subcommand)]
     Group(group::Command),
+    /// The records that a group has given up on: list, show, requeue, discard, export
+    #[command(subcommand, visible_alias = "dlq")]
+    Dead(dead::Command),
     /// Print a completion script for a shell
     Completion(completion::Args),
 }
@@ -51,6 +55,7 @@ impl Command {
             Self::Bench(command) => bench::run(command).await,
             Self::Lag(args) => lag::run(args).await,
             Self::Group(command) => group::run(command).await,
+            Self::Dead(command) => dead::run(command).await,
             Self::Completion(args) => completion::run(&args),
         }
     }

@@ -10,9 +10,10 @@
 //! | `node` | one process: started, killed, paused, its lines read |
 //! | `tally` | who printed what, and when |
 //! | `fleet` | three nodes of a group, and the verdict |
-//! | `nodes`, `redis`, `kafka`, `template` | the scenarios |
+//! | `dead`, `nodes`, `redis`, `kafka`, `template` | the scenarios |
 #![allow(clippy::unwrap_used)]
 
+mod dead;
 mod fleet;
 mod kafka;
 mod node;

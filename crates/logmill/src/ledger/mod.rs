@@ -26,6 +26,7 @@ pub use self::dead::{DEAD, DeadLetter, DeadReason, DeadRecord};
 pub use self::entry::{Entry, EntryKey, Logged};
 pub use self::follow::{Follow, Followed};
 pub use self::payload::Payload;
+pub use self::read::Entries;
 pub use self::requeue::{ATTEMPT, EDITED_BY, Edit, REQUEUED_FROM};
 use crate::client::Client;
 use crate::client::producer::{Producer, Record};

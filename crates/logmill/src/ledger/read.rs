@@ -1,6 +1,6 @@
 //! The entries a ledger has now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
@@ -10,35 +10,88 @@ use logmill_protocol::records::{Decompressor, Limits};
 use super::Ledger;
 use super::entry::{EntryKey, Logged};
 use crate::client::admin::OffsetAt;
-use crate::client::fetch::{FetchOptions, Fetched, Isolation};
+use crate::client::fetch::{FetchOptions, Fetched, Isolation, RangeReader};
 use crate::error::{Error, Result};
 
+/// The entries that a ledger had when it was asked; made by [`Ledger::entries`].
+#[derive(Debug)]
+pub struct Entries {
+    ledger: Ledger,
+    /// Where the newest value of each key stands.
+    newest: HashMap<EntryKey, Offset>,
+    scan: Option<Scan>,
+    waiting: VecDeque<Logged>,
+}
+
+/// The log of a ledger, from where it stands to an end.
+#[derive(Debug)]
+struct Scan {
+    reader: RangeReader,
+    start: Offset,
+    end: Offset,
+}
+
+impl Entries {
+    /// The next entry, in the order they were written. Entries written after the ledger was asked are none of
+    /// these; one that was replaced meanwhile may be missing.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Logged>> {
+        while self.waiting.is_empty() {
+            let Some(scan) = &mut self.scan else { return Ok(None) };
+            match self.ledger.scan(scan).await? {
+                None => self.scan = None,
+                Some(found) => {
+                    let newest = |it: &Logged<Option<Bytes>>| self.newest.get(&it.key) == Some(&it.at);
+                    let live = found.into_iter().filter(newest);
+                    self.waiting.extend(live.filter_map(|Logged { key, value, at, written_ms }| {
+                        Some(Logged { key, value: value?, at, written_ms })
+                    }));
+                }
+            }
+        }
+        Ok(self.waiting.pop_front())
+    }
+}
+
 impl Ledger {
-    /// Shows the visitor each entry that the ledger has as of now, the newest value of each key, in the
-    /// order they were written, until it breaks off. Holds the keys in memory, and one fetch of values.
-    /// A ledger that does not exist is empty.
+    /// The entries that the ledger has as of now, the newest value of each key. Holds the keys in memory, and
+    /// what one fetch brings of values. A ledger that does not exist is empty.
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn read(&self, mut visit: impl FnMut(Logged) -> ControlFlow<()>) -> Result<()> {
-        let Some(range) = self.range().await? else { return Ok(()) };
-        // Twice: which value of a key is its newest is known only at the end.
-        let mut newest: HashMap<EntryKey, Offset> = HashMap::new();
-        self.scan(range.clone(), |logged| {
-            match logged.value {
-                Some(_) => newest.insert(logged.key, logged.at),
-                None => newest.remove(&logged.key),
-            };
-            ControlFlow::Continue(())
-        })
-        .await?;
-        self.scan(range, |logged| match logged {
-            Logged { key, value: Some(value), at, written_ms } if newest.get(&key) == Some(&at) => {
-                visit(Logged { key, value, at, written_ms })
+    pub async fn entries(&self) -> Result<Entries> {
+        let mut newest = HashMap::new();
+        let mut scan = None;
+        if let Some(range) = self.range().await? {
+            // Twice: which value of a key is its newest is known only at the end.
+            let mut keys = self.scan_of(range.clone());
+            while let Some(found) = self.scan(&mut keys).await? {
+                for logged in found {
+                    match logged.value {
+                        Some(_) => newest.insert(logged.key, logged.at),
+                        None => newest.remove(&logged.key),
+                    };
+                }
             }
-            _ => ControlFlow::Continue(()),
-        })
-        .await
+            scan = Some(self.scan_of(range));
+        }
+        Ok(Entries { ledger: self.clone(), newest, scan, waiting: VecDeque::new() })
+    }
+
+    /// Shows the visitor each of [`Ledger::entries`], until it breaks off.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn read(&self, mut visit: impl FnMut(Logged) -> ControlFlow<()>) -> Result<()> {
+        let mut entries = self.entries().await?;
+        while let Some(logged) = entries.next().await? {
+            if visit(logged).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// All entries at once, with their values. [`Ledger::read`] needs less memory.
@@ -75,34 +128,24 @@ impl Ledger {
         options
     }
 
-    async fn scan(
-        &self,
-        range: Range<Offset>,
-        mut visit: impl FnMut(Logged<Option<Bytes>>) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn scan_of(&self, Range { start, end }: Range<Offset>) -> Scan {
         let options = self.fetch_options();
-        let mut start = range.start;
-        while start < range.end {
-            let mut reader = self.inner.client.fetch_range(self.place(), None, start..range.end, &options);
-            loop {
-                let fetched = match reader.next().await {
-                    Ok(Some(fetched)) => fetched,
-                    Ok(None) => return Ok(()),
-                    // Somebody cut its beginning off meanwhile.
-                    Err(Error::Deleted { log_start, .. }) if log_start > start => {
-                        start = log_start;
-                        break;
-                    }
-                    Err(problem) => return Err(problem),
-                };
-                for logged in self.logged(fetched)? {
-                    if visit(logged).is_break() {
-                        return Ok(());
-                    }
+        Scan { reader: self.inner.client.fetch_range(self.place(), None, start..end, &options), start, end }
+    }
+
+    /// What the next fetch brings; none at the end.
+    async fn scan(&self, scan: &mut Scan) -> Result<Option<Vec<Logged<Option<Bytes>>>>> {
+        loop {
+            match scan.reader.next().await {
+                Ok(Some(fetched)) => return self.logged(fetched).map(Some),
+                Ok(None) => return Ok(None),
+                // Somebody cut its beginning off meanwhile.
+                Err(Error::Deleted { log_start, .. }) if log_start > scan.start => {
+                    *scan = self.scan_of(log_start.min(scan.end)..scan.end);
                 }
+                Err(problem) => return Err(problem),
             }
         }
-        Ok(())
     }
 
     /// The entries of what a fetch brought.

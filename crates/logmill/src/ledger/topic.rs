@@ -17,7 +17,10 @@ pub(super) async fn prepare(client: &Client, topic: &str) -> Result<()> {
     if admin.describe_topics(&[topic]).await?.is_empty() {
         let new = NewTopic::new(topic, 1).replication(copies).set("cleanup.policy", "compact");
         match admin.ensure_topic(new).await {
-            Ok(true) => info!(topic, copies, "made the group's ledger"),
+            Ok(true) => {
+                info!(topic, copies, "made the group's ledger");
+                return Ok(());
+            }
             Ok(false) => {}
             Err(source) if source.is_retriable() => return Err(source),
             Err(source) => {

@@ -95,6 +95,7 @@ impl Default for NodeBuilder {
             dead_letter_topic: None,
             ledger_topic: None,
             ledger_payload_bytes: 256 << 10,
+            max_unit_attempts: 5,
             lease: Duration::from_secs(30),
             start: Start::default(),
             organise: Organise::default(),
@@ -214,6 +215,14 @@ impl<W> NodeBuilder<W> {
     /// retried like any other failure. It is.
     pub fn dead_letter_undecodable(mut self, at_once: bool) -> Self {
         self.settings.dead_letter_undecodable = at_once;
+        self
+    }
+
+    /// Where [`Retry::max_attempts`] is set: after so many tries more, of which nobody ever told how they
+    /// ended, a unit is cut up and worked on alone until the record is found that its nodes die of, which
+    /// then is a dead letter. 5.
+    pub fn max_unit_attempts(mut self, tries: u32) -> Self {
+        self.settings.max_unit_attempts = tries.max(2);
         self
     }
 

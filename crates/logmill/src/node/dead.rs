@@ -1,6 +1,7 @@
 //! Dead letters: a record that is given up on stays open until the ledger has it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +16,9 @@ use crate::ledger::{DeadLetter, DeadReason, DeadRecord, Ledger};
 /// So many dead letters may wait for the ledger. What fails beyond that is tried again instead.
 const MOST_WAITING: usize = 1_000;
 
+/// Of those so many at a time are copied and sent: the others hold on to what their handlers had anyway.
+const MOST_SENT: usize = 64;
+
 /// A ledger that cannot be written is tried again after a pause that doubles from the one to the other.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -26,11 +30,17 @@ pub(crate) struct DeadLetters {
     /// The topic that gets the whole record too, if the user named one.
     pub(crate) topic: Option<DeadTopic>,
     waiting: Arc<Semaphore>,
+    sending: Semaphore,
 }
 
 impl DeadLetters {
     pub(crate) fn new(ledger: Ledger, topic: Option<DeadTopic>) -> Self {
-        Self { ledger, topic, waiting: Arc::new(Semaphore::new(MOST_WAITING)) }
+        Self {
+            ledger,
+            topic,
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            sending: Semaphore::new(MOST_SENT),
+        }
     }
 
     /// The right to hold one dead letter in memory; none if too many wait.
@@ -62,7 +72,7 @@ impl NodeState {
                     // Settled only now that all in-sync replicas have the dead letter: a record that is
                     // neither handled nor in the ledger must come again.
                     unit.buried(offset);
-                    self.counted_dead();
+                    self.counts.dead.fetch_add(1, Ordering::Relaxed);
                     let (place, reason) = (&unit.lease.partition.partition, given_up.reason.name());
                     info!(partition = %place, offset, reason, "a dead letter is in the ledger");
                     break;
@@ -83,6 +93,8 @@ impl NodeState {
     }
 
     async fn write_down(&self, given_up: &GivenUp, copied: &mut bool) -> Result<()> {
+        // It is never closed.
+        let _turn = self.dead.sending.acquire().await;
         let mut letter = self.letter(given_up);
         if let (Some(topic), false) = (&self.dead.topic, *copied) {
             topic.send(&letter, &given_up.finished.record, &self.settings.group).await?;

@@ -84,7 +84,7 @@ impl NodeState {
         self.let_out(&unit);
     }
 
-    pub(super) fn let_out(&self, unit: &Arc<InHand>) {
+    pub(crate) fn let_out(&self, unit: &Arc<InHand>) {
         let mut units = lock(&self.units);
         let key = (unit.lease.partition.clone(), unit.lease.range.start());
         // The same unit may have been taken again after its lease was lost: that one stays.

@@ -34,6 +34,9 @@ pub(crate) async fn retry(state: Arc<NodeState>, slots: Arc<dyn StartSlots>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        if state.queue.len() > 0 {
+            slots.start(state.queue.left_over(state.settings.concurrency));
+        }
         let now = Instant::now();
         for unit in state.units().into_iter().filter(|unit| unit.is_live(now)) {
             let due = unit.due(now).into_iter();

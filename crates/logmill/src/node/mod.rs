@@ -13,9 +13,11 @@
 //! | `queue`, `slot` | from records to handlers |
 //! | `in_hand` | one unit: what of it is settled |
 //! | `order`, `lane` | records and units that have an order |
-//! | `state`, `verdict` | what becomes of records |
+//! | `state` | what a node's tasks share |
+//! | `finish`, `verdict` | what becomes of records |
 //! | `ending`, `letting_go` | what becomes of units |
 //! | `dead`, `dead_topic`, `failures` | records given up on |
+//! | `quarantine` | units that nodes died with |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 
@@ -26,6 +28,7 @@ mod delivery;
 mod ending;
 mod engine;
 mod failures;
+mod finish;
 mod handler;
 mod in_hand;
 mod lane;
@@ -33,6 +36,7 @@ mod lease;
 mod letting_go;
 mod order;
 mod organise;
+mod quarantine;
 mod queue;
 mod read;
 mod record;

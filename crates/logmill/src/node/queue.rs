@@ -135,6 +135,11 @@ impl Queue {
         self.pushed(inner, slots)
     }
 
+    /// How many handlers more are to be started for records that came to their turn while none was done.
+    pub(crate) fn left_over(&self, slots: usize) -> usize {
+        self.pushed(self.lock(), slots)
+    }
+
     fn pushed(&self, mut inner: MutexGuard<'_, Inner>, slots: usize) -> usize {
         self.length.store(inner.waiting.len(), Ordering::Release);
         let start = inner.waiting.len().min(slots.saturating_sub(inner.busy));

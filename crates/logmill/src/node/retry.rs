@@ -40,6 +40,10 @@ impl Retry {
         Self { max_age: Some(age), ..self }
     }
 
+    pub(crate) const fn most_attempts(&self) -> Option<u32> {
+        self.max_attempts
+    }
+
     /// Whether a record of this age is given up on when try number `attempt` has failed.
     pub(crate) fn is_exhausted(&self, attempt: u32, age: Option<Duration>) -> bool {
         let too_old = |most| age.is_some_and(|age| age > most);

@@ -65,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) dead_letter_topic: Option<String>,
     pub(crate) ledger_topic: Option<String>,
     pub(crate) ledger_payload_bytes: usize,
+    pub(crate) max_unit_attempts: u32,
     pub(crate) lease: Duration,
     pub(crate) start: Start,
     pub(crate) organise: Organise,

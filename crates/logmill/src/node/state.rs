@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use logmill_protocol::ids::{Nonce, Offset, Partition, PartitionKey};
 use logmill_protocol::records::OwnedRecord;
@@ -14,19 +13,15 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use super::dead::{DeadLetters, GivenUp};
-use super::failures::{FirstFailures, wall_ms};
-use super::handler::Outcome;
+use super::dead::DeadLetters;
+use super::failures::FirstFailures;
 use super::in_hand::InHand;
 use super::lane::LaneInHand;
 use super::order::{Blocks, Line};
 use super::queue::Queue;
 use super::record::Received;
 use super::settings::Settings;
-use super::verdict::{Ended, Tried, Verdict, verdict};
-use crate::ledger::DeadReason;
 use crate::store::Store;
 
 /// One record, in the count of those to be expected: a lane has a part of the offsets it spans.
@@ -57,7 +52,7 @@ pub(crate) struct NodeState {
     pub(crate) quiet: CancellationToken,
     /// Where records go that are given up on.
     pub(crate) dead: DeadLetters,
-    first_failures: FirstFailures,
+    pub(super) first_failures: FirstFailures,
     /// Partitions whose units are not worked on for the time being: another process gets them.
     pub(super) letting_go: Mutex<Vec<Partition>>,
     random: Mutex<StdRng>,
@@ -68,9 +63,9 @@ pub(crate) struct NodeState {
 /// What a node has done since it started.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    settled: AtomicU64,
-    failed: AtomicU64,
-    dead: AtomicU64,
+    pub(super) settled: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) dead: AtomicU64,
     pub(super) units: AtomicU64,
     pub(super) lost: AtomicU64,
 }
@@ -128,7 +123,7 @@ impl NodeState {
         Nonce(lock(&self.random).random_range(1..=u128::MAX))
     }
 
-    fn draw(&self) -> f64 {
+    pub(super) fn draw(&self) -> f64 {
         lock(&self.random).random()
     }
 
@@ -188,88 +183,6 @@ impl NodeState {
     /// Whether units of this partition are to be left alone now.
     pub(crate) fn is_letting_go(&self, partition: &Partition) -> bool {
         lock(&self.letting_go).contains(partition)
-    }
-
-    /// What became of a record that was handed out.
-    pub(crate) fn finish(self: &Arc<Self>, finished: Finished, ended: Ended) {
-        let Finished { record, attempt, unit, .. } = &finished;
-        if matches!(ended, Ended::Said(Outcome::Ack)) && *attempt == 1 {
-            return self.handled(finished);
-        }
-        let (partition, offset, now_ms) = (&unit.lease.partition, record.offset, wall_ms());
-        let age = now_ms.checked_sub(record.timestamp).filter(|_| record.timestamp >= 0);
-        let tried = Tried {
-            attempt: *attempt,
-            age: age.map(|ms| Duration::from_millis(ms.try_into().unwrap_or(0))),
-            draw: self.draw(),
-        };
-        match verdict(ended, tried, &self.settings) {
-            Verdict::Handled => {
-                self.first_failures.forget(partition, offset);
-                self.handled(finished);
-            }
-            Verdict::Again { delay, error } => {
-                self.first_failures.note(partition, offset, now_ms);
-                self.again(finished, delay, &error);
-            }
-            Verdict::Dead { reason, error } => self.give_up(finished, reason, error, now_ms),
-        }
-    }
-
-    fn handled(self: &Arc<Self>, Finished { record, unit, line, again, .. }: Finished) {
-        unit.settle(record.offset);
-        self.counts.settled.fetch_add(1, Ordering::Relaxed);
-        self.no_longer_first(&unit, line, again);
-        self.close(&unit, 1);
-    }
-
-    fn again(self: &Arc<Self>, finished: Finished, delay: Duration, error: &str) {
-        let Finished { record, attempt, unit, line, again } = finished;
-        self.counts.failed.fetch_add(1, Ordering::Relaxed);
-        let place = &unit.lease.partition.partition;
-        warn!(partition = %place, offset = record.offset, attempt, ?delay, error, "a record failed and will be retried");
-        let line = match (self.settings.blocks, unit.lane_line()) {
-            (Blocks::Nothing, Some(_)) => {
-                self.no_longer_first(&unit, line, again);
-                None
-            }
-            (Blocks::Lane, Some(lane)) if !again => {
-                self.queue.hold_up(lane);
-                line
-            }
-            _ => line,
-        };
-        if unit.fail(record, attempt, line, Instant::now() + delay) {
-            self.no_longer_first(&unit, line, true);
-            self.close(&unit, 1);
-        }
-    }
-
-    /// The record is not tried again. It stays open until the ledger has it.
-    pub(crate) fn give_up(
-        self: &Arc<Self>,
-        finished: Finished,
-        reason: DeadReason,
-        error: String,
-        now_ms: i64,
-    ) {
-        let Finished { record, attempt, unit, .. } = &finished;
-        let place = &unit.lease.partition.partition;
-        warn!(partition = %place, offset = record.offset, attempt, reason = reason.name(), error,
-            "a record is given up on: a dead letter");
-        let Some(place) = self.dead.place() else {
-            let error = format!("{error} (too many dead letters wait for the ledger)");
-            return self.again(finished, self.settings.retry.delay(u32::MAX, 1.0), &error);
-        };
-        let first_failure_ms = self.first_failures.note(&unit.lease.partition, record.offset, now_ms);
-        self.first_failures.forget(&unit.lease.partition, record.offset);
-        unit.give_up(record.clone(), *attempt, Instant::now());
-        let given_up = GivenUp { finished, reason, error, first_failure_ms, now_ms, place };
-        self.engine.spawn(self.clone().bury(given_up));
-    }
-
-    pub(crate) fn counted_dead(&self) {
-        self.counts.dead.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A record that was handed out comes back untried.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::in_hand::{InHand, MAX_TRACKED};
+use super::quarantine::{confine, is_suspect};
 use super::read::Reading;
 use super::state::NodeState;
 
@@ -23,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A unit that this node cannot work on now is visible to others again after this long.
-const ELSEWHERE_MS: u64 = 1_000;
+pub(super) const ELSEWHERE_MS: u64 = 1_000;
 
 /// How much work to have at hand: what the handlers did in the last [`AHEAD`], and never less than one
 /// record for each.
@@ -101,8 +102,18 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             Ok(taken) => {
                 debug!(units = taken.leases.len(), "took units");
                 pace.saw(&taken.leases);
-                for runs in together(runs(&state, taken.leases, &extended, asked)) {
+                let (leases, suspects) = apart(&state, taken.leases);
+                for runs in together(runs(&state, leases, &extended, asked)) {
                     state.engine.spawn(reading.clone().read_in_turn(runs));
+                }
+                // One at a time, for which there may be other nodes.
+                let mut suspects = suspects.into_iter();
+                let first = suspects.next().filter(|lease| is_suspect(&state, lease));
+                for lease in suspects {
+                    state.engine.spawn(return_unworked(state.clone(), lease));
+                }
+                if let Some(lease) = first {
+                    confine(&reading, lease, asked).await;
                 }
             }
             Err(problem) => {
@@ -113,6 +124,17 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             }
         }
     }
+}
+
+/// Sets suspects apart, in a lane with all that follows: nothing may be handled before what comes before it.
+fn apart(state: &NodeState, leases: Vec<Lease>) -> (Vec<Lease>, Vec<Lease>) {
+    let (mut leases_left, mut suspects): (Vec<Lease>, Vec<Lease>) = (Vec::new(), Vec::new());
+    for lease in leases {
+        let follows = !lease.partition.lane.is_whole()
+            && suspects.iter().any(|suspect| suspect.partition == lease.partition);
+        if follows || is_suspect(state, &lease) { suspects.push(lease) } else { leases_left.push(lease) }
+    }
+    (leases_left, suspects)
 }
 
 /// Groups runs of several lanes that overlap: they are fetched and decoded once.

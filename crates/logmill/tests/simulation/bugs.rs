@@ -1,10 +1,20 @@
 //! Mistakes that a store, a node or an organiser could make and that the simulation must find: each is made on
 //! purpose, and some seed must fail for it. A gate that lets one through proves nothing when it is silent.
 
+use std::time::Duration;
+
+use logmill::client::Client;
+use logmill::ledger::{DeadLetter, DeadReason, Ledger};
+use logmill::node::Received;
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{Cursor, PartitionSnapshot, Rebuild, Settle, State, Taken, Unit};
 
+use logmill_testkit::Cluster;
+use tokio::time::sleep;
+
 use super::first_failure;
+use super::gate::Gate;
+use super::world::GROUP;
 
 /// As many seeds as it may take.
 const SEEDS: u64 = 500;
@@ -21,6 +31,8 @@ pub(crate) enum Bug {
     RestForgotten,
     /// The handler's work goes on after it returned.
     SettledBeforeHandled,
+    /// A record that is given up on counts as settled, and the ledger gets it when it gets it.
+    SettledBeforeBuried,
     /// An empty store begins at what was planned, not at what was done.
     EmptyMeansEnd,
     /// "Nothing read" and "read up to 0" are the same, so record 0 is lost.
@@ -77,6 +89,28 @@ impl Bug {
     }
 }
 
+/// What [`Bug::SettledBeforeBuried`] does after the record was settled.
+pub(crate) async fn bury_late(gate: Gate, cluster: Cluster, record: Received) {
+    sleep(Duration::from_secs(2)).await;
+    gate.pass().await;
+    let client = Client::builder().brokers(cluster.bootstrap()).transport(gate.transport(&cluster));
+    let Ok(client) = client.seed(1).connect().await else { return };
+    let letter = DeadLetter {
+        topic: record.topic().to_string(),
+        topic_id: String::new(),
+        partition: record.partition(),
+        offset: record.offset(),
+        reason: DeadReason::Attempts,
+        error: String::new(),
+        attempts: record.attempt(),
+        first_failure_ms: 0,
+        last_failure_ms: 0,
+        node: String::new(),
+        record: None,
+    };
+    let _ = Ledger::open(&client, GROUP).append(&letter.entry().unwrap()).await;
+}
+
 /// The unit that begins there.
 fn unit_at(state: &State, partition: &PartitionKey, start: i64) -> Option<(Unit, PartitionSnapshot)> {
     let part = state.snapshot(partition)?;
@@ -92,6 +126,7 @@ fn every_seeded_bug_is_found() {
         Bug::SettledByStart,
         Bug::RestForgotten,
         Bug::SettledBeforeHandled,
+        Bug::SettledBeforeBuried,
         Bug::EmptyMeansEnd,
         Bug::NothingIsZero,
     ] {

@@ -13,6 +13,8 @@ use rand::{RngExt as _, SeedableRng as _};
 pub(crate) const STORMY: Duration = Duration::from_secs(25);
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 pub(crate) const SESSION: Duration = Duration::from_secs(6);
+/// How often a record is tried where some are poison.
+pub(crate) const ATTEMPTS: u32 = 3;
 
 /// One thing that happens to the system.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) lost_answers: f64,
     pub(crate) lost_wakes: f64,
     pub(crate) storms: Vec<(Duration, Storm)>,
+    /// Some records fail in every try, and tries are limited.
+    pub(crate) poison: bool,
 }
 
 impl Plan {
@@ -125,6 +129,7 @@ impl Plan {
             lost_answers,
             lost_wakes,
             storms: storms(&mut random, shared, brokers),
+            poison: random.random_bool(0.3),
         }
     }
 
@@ -137,6 +142,11 @@ impl Plan {
             Storm::Kill(_) | Storm::KillAll(_) | Storm::Outage(_) => false,
             other => other.repeats(self.shared),
         })
+    }
+
+    /// Whether the record with this number fails in every try.
+    pub(crate) fn is_poison(&self, number: usize) -> bool {
+        self.poison && number % 37 == 5
     }
 
     /// Whether anything of this may make records be handled again.

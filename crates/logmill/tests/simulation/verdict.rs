@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use logmill::ledger::{DEAD, EntryKey};
 use logmill::node::{Order, Received};
 use logmill::{Ack, ProduceError};
 use logmill_protocol::work::{CommitMetadata, lane_of};
 use logmill_testkit::{Cluster, LoggedRecord};
 use tokio::time::Instant;
 
-use super::world::{GROUP, TOPIC};
+use super::world::{GROUP, LEDGER, TOPIC};
 
 /// What a handler does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,20 @@ struct Seen {
     handled: BTreeMap<Place, u32>,
     /// Which handlers began and succeeded, in the order in which they did.
     sequence: Vec<(Step, Place, Option<Bytes>)>,
+    /// Records that the ledger has as dead letters.
+    dead: BTreeSet<Place>,
     /// Every record that was ever in a log, and its number.
     logged: BTreeMap<Place, usize>,
     /// What Kafka has committed, by partition.
     committed: BTreeMap<i32, (i64, String)>,
     wrong: Option<String>,
+}
+
+impl Seen {
+    /// Whether a watermark may pass the record: a handler has finished it, or the ledger has it.
+    fn is_settled(&self, place: Place) -> bool {
+        self.handled.contains_key(&place) || self.dead.contains(&place)
+    }
 }
 
 impl Journal {
@@ -85,7 +95,8 @@ impl Journal {
         }
         // Of each line: the last record that began, and how many from the start of the log are done.
         let mut at: BTreeMap<_, (i64, BTreeSet<i64>)> = BTreeMap::new();
-        for (step, (partition, offset), key) in &self.inner.lock().unwrap().sequence {
+        let seen = self.inner.lock().unwrap();
+        for (step, (partition, offset), key) in &seen.sequence {
             let line = line(*partition, key.as_ref());
             let log = logs.get(&line).map_or(&[][..], Vec::as_slice);
             let (last, done) = at.entry(line).or_insert((-1, BTreeSet::new()));
@@ -93,7 +104,10 @@ impl Journal {
                 done.insert(*offset);
                 continue;
             }
-            if let Some(missing) = log.iter().find(|known| *known < offset && !done.contains(known)) {
+            let open = |known: &&i64| {
+                *known < offset && !done.contains(known) && !seen.dead.contains(&(*partition, **known))
+            };
+            if let Some(missing) = log.iter().find(open) {
                 return Err(format!("{partition}@{offset} began before {missing} was done"));
             }
             if let Some(between) = log.iter().find(|known| *known > last && *known < offset) {
@@ -115,8 +129,21 @@ impl Journal {
         }
     }
 
+    /// Notes what the ledger has, as it stands in its log.
+    pub(crate) fn read_ledger(&self, cluster: &Cluster) {
+        if cluster.topic_id(LEDGER).is_none() {
+            return;
+        }
+        let mut seen = self.inner.lock().unwrap();
+        for record in cluster.log(LEDGER, 0) {
+            let key = EntryKey::from_text(std::str::from_utf8(&record.key.unwrap()).unwrap());
+            assert_eq!((key.kind(), key.topic(), record.value.is_some()), (DEAD, Some(TOPIC), true));
+            seen.dead.insert((key.partition().unwrap().index, key.offset().unwrap()));
+        }
+    }
+
     /// Looks at what is committed: no watermark, and no settled range above it, may hold a record that no
-    /// handler has finished (P1).
+    /// handler has finished and that the ledger does not have (P1).
     pub(crate) fn look_at_commits(&self, cluster: &Cluster) {
         for ((_, partition), commit) in cluster.all_committed(GROUP) {
             let before = self.inner.lock().unwrap().committed.get(&partition).cloned();
@@ -136,6 +163,7 @@ impl Journal {
                     commit.offset
                 ));
             }
+            self.read_ledger(cluster);
             let metadata = CommitMetadata::decode(&commit.metadata, commit.offset);
             let metadata = metadata.unwrap_or_else(|| CommitMetadata::foreign(commit.offset));
             // Each lane speaks for its own records only.
@@ -148,12 +176,12 @@ impl Journal {
             let mut seen = self.inner.lock().unwrap();
             let lost = log
                 .iter()
-                .find(|record| settled(record) && !seen.handled.contains_key(&(partition, record.offset)))
+                .find(|record| settled(record) && !seen.is_settled((partition, record.offset)))
                 .map(|record| record.offset);
             seen.committed.insert(partition, (commit.offset, commit.metadata));
             drop(seen);
             if let Some(offset) = lost {
-                self.wrong(format!("{partition}@{offset} is committed and no handler has finished it"));
+                self.wrong(format!("{partition}@{offset} is committed, no handler has finished it, and the ledger does not have it"));
             }
         }
     }
@@ -181,7 +209,7 @@ impl Journal {
         let lag = |partition| {
             let committed = seen.committed.get(&partition);
             let log = cluster.log(TOPIC, partition);
-            let open = log.iter().filter(|record| !seen.handled.contains_key(&(partition, record.offset)));
+            let open = log.iter().filter(|record| !seen.is_settled((partition, record.offset)));
             let open: Vec<i64> = open.map(|record| record.offset).take(10).collect();
             format!(
                 "{partition}: {committed:?} of {}, not handled {open:?}",
@@ -204,10 +232,8 @@ impl Journal {
         }
         for partition in 0..partitions {
             let log = cluster.log(TOPIC, partition);
-            if let Some(lost) =
-                log.iter().find(|record| !seen.handled.contains_key(&(partition, record.offset)))
-            {
-                return Err(format!("{partition}@{} was never handled", lost.offset));
+            if let Some(lost) = log.iter().find(|record| !seen.is_settled((partition, record.offset))) {
+                return Err(format!("{partition}@{} was never handled and is no dead letter", lost.offset));
             }
         }
         if let Some(phantom) = seen.handled.keys().find(|place| !seen.logged.contains_key(place)) {

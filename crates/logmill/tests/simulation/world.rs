@@ -10,14 +10,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::bugs::Bug;
+use super::bugs::{Bug, bury_late};
 use super::gate::Gate;
-use super::plan::{LEASE, Plan, SESSION, STORMY, Storm};
+use super::plan::{ATTEMPTS, LEASE, Plan, SESSION, STORMY, Storm};
 use super::store::{Link, Server};
 use super::verdict::Journal;
 
 pub(crate) const GROUP: &str = "billing";
 pub(crate) const TOPIC: &str = "orders";
+pub(crate) const LEDGER: &str = "logmill.ledger.billing";
 
 /// How often commits are looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -263,6 +264,12 @@ impl World {
         Err(format!("no node starts: {last}"))
     }
 
+    /// A node with poison about gives records up.
+    fn retry(&self) -> Retry {
+        let retry = Retry::exponential(Duration::from_millis(100), Duration::from_secs(2));
+        if self.plan.poison { retry.max_attempts(ATTEMPTS) } else { retry }
+    }
+
     async fn start_node(&self, name: &str, gate: &Gate) -> logmill::Result<Node> {
         let mut builder = Node::builder()
             .brokers(self.cluster.bootstrap())
@@ -281,7 +288,8 @@ impl World {
             .commit_interval(Duration::from_millis(500))
             .drain_timeout(LEASE * 4)
             .set("request.timeout.ms", "5000")
-            .retry(Retry::exponential(Duration::from_millis(100), Duration::from_secs(2)));
+            .retry(self.retry())
+            .max_unit_attempts(2);
         if let Some(server) = &self.server {
             builder = builder.store(Arc::new(Link { server: server.clone(), gate: gate.clone() }));
         }
@@ -297,6 +305,7 @@ impl World {
     + Sync
     + 'static {
         let (journal, plan, bug) = (self.journal.clone(), self.plan.clone(), self.bug);
+        let cluster = self.cluster.clone();
         let random = std::sync::Mutex::new(StdRng::seed_from_u64(self.seed ^ self.started << 32));
         move |record: Received| {
             let (fails, slow, takes) = {
@@ -304,6 +313,15 @@ impl World {
                 let fails = random.random_bool(plan.failing);
                 (fails, random.random_bool(plan.slow), random.random_range(1..=plan.handling))
             };
+            let number = std::str::from_utf8(record.value().unwrap()).unwrap().parse().unwrap();
+            let fails = fails || plan.is_poison(number);
+            let last = bug == Some(Bug::SettledBeforeBuried)
+                && plan.is_poison(number)
+                && record.attempt() >= ATTEMPTS;
+            if last {
+                tokio::spawn(bury_late(gate.clone(), cluster.clone(), record));
+                return Box::pin(std::future::ready(Ok(())));
+            }
             journal.begun(&record);
             let takes = if slow { LEASE * 3 } else { Duration::from_millis(takes) };
             let (node, gate, journal) = (node.clone(), gate.clone(), journal.clone());
