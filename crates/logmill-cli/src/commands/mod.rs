@@ -7,6 +7,7 @@ mod consume;
 mod demo;
 mod group;
 mod lag;
+mod node;
 mod produce;
 mod stop;
 mod topic;
