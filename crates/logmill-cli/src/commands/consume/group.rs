@@ -75,15 +75,5 @@ async fn work(node: &Node, shape: &Shape, mut left: u64, goal: Option<&Goal>, st
 
 fn write(out: &mut impl Write, shape: &Shape, delivery: &Delivery) -> std::io::Result<()> {
     let headers: Vec<_> = delivery.headers().map(|header| (header.key, header.value)).collect();
-    let view = RecordView {
-        topic: delivery.topic(),
-        partition: delivery.partition(),
-        offset: delivery.offset(),
-        timestamp: delivery.timestamp(),
-        log_append_time: false,
-        key: delivery.key().map(|key| &key[..]),
-        value: delivery.value().map(|value| &value[..]),
-        headers: &headers,
-    };
-    shape.write(out, &view)
+    shape.write(out, &RecordView::of(delivery, &headers))
 }
