@@ -9,6 +9,7 @@ mod group;
 mod lag;
 mod node;
 mod produce;
+mod push;
 mod stop;
 mod topic;
 mod work;
@@ -27,8 +28,8 @@ pub(crate) enum Command {
     Produce(produce::Args),
     /// Print the records of a topic, or work on them as a node of a group
     Consume(consume::Args),
-    /// Work on records with programs in any language: a line of JSON for each on their stdin, answers on their stdout
     Work(work::Args),
+    Push(push::Args),
     /// List, describe, create and delete topics; show their offsets
     #[command(subcommand)]
     Topic(topic::Command),
@@ -52,6 +53,7 @@ impl Command {
             Self::Produce(args) => produce::run(args).await,
             Self::Consume(args) => consume::run(args).await,
             Self::Work(args) => work::run(args).await,
+            Self::Push(args) => push::run(args).await,
             Self::Topic(command) => topic::run(command).await,
             Self::Bench(command) => bench::run(command).await,
             Self::Lag(args) => lag::run(args).await,

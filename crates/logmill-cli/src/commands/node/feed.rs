@@ -79,6 +79,10 @@ impl Inbox {
 }
 
 impl FeedArgs {
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Is a node until somebody asks to stop, the count is reached, or the goal is. `hands` handle its records, so many
     /// at once, and end once the inbox has; what they have not settled within the drain time comes again.
     ///

@@ -24,16 +24,20 @@ use super::node::{FeedArgs, Inbox};
 use crate::exit::{Failure, Outcome};
 use crate::input::parse_duration;
 
-/// Starts CMD and writes each record as a line of JSON to its stdin:
+/// Work on records with programs in any language: a line of JSON for each on stdin, an answer on stdout
 ///
-/// {"topic":"orders","partition":0,"offset":41,"key":"k","payload":"…","attempt":1,"timestamp":1763800000123,"headers":[]}
+/// CMD is started, and reads a line for each record:
 ///
-/// Bytes that are not UTF-8 are in key_base64 and payload_base64 instead. CMD answers on stdout, in any order:
+///     {"topic":"orders","partition":0,"offset":41,"key":"k","payload":"...","attempt":1,
+///      "timestamp":1763800000123,"headers":[{"key":"a","value":"b"}]}
 ///
-/// {"topic":"orders","partition":0,"offset":41,"status":"ack"}
+/// in one line. Bytes that are not UTF-8 are in key_base64 and payload_base64 instead. It answers, in any order:
 ///
-/// The status may also be "retry", with "error" and "delay_ms" if it likes, or "dead", with "error". A CMD that ends is
-/// started again, and what it held is retried. When asked to stop, its stdin is closed after its last answer.
+///     {"topic":"orders","partition":0,"offset":41,"status":"ack"}
+///
+/// The status may also be "retry", with an "error" and a "delay_ms" if it likes, or "dead", with an "error".
+/// A CMD that ends is started again, and what it held is retried. When asked to stop, its stdin is closed after its
+/// last answer, and it is waited for.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
