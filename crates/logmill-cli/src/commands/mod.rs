@@ -8,9 +8,12 @@ mod dead;
 mod demo;
 mod group;
 mod lag;
+mod node;
 mod produce;
+mod push;
 mod stop;
 mod topic;
+mod work;
 
 use clap::Subcommand;
 
@@ -26,6 +29,8 @@ pub(crate) enum Command {
     Produce(produce::Args),
     /// Print the records of a topic, or work on them as a node of a group
     Consume(consume::Args),
+    Work(work::Args),
+    Push(push::Args),
     /// List, describe, create and delete topics; show their offsets
     #[command(subcommand)]
     Topic(topic::Command),
@@ -51,6 +56,8 @@ impl Command {
             Self::Broker(args) => broker::run(args).await,
             Self::Produce(args) => produce::run(args).await,
             Self::Consume(args) => consume::run(args).await,
+            Self::Work(args) => work::run(args).await,
+            Self::Push(args) => push::run(args).await,
             Self::Topic(command) => topic::run(command).await,
             Self::Bench(command) => bench::run(command).await,
             Self::Lag(args) => lag::run(args).await,

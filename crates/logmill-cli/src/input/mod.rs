@@ -8,4 +8,4 @@ mod time;
 pub(crate) use connect::{Connect, redis};
 pub(crate) use position::{Bounds, Position};
 pub(crate) use split::Records;
-pub(crate) use time::parse_duration;
+pub(crate) use time::{date_of, parse_duration};

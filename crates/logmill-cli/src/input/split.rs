@@ -8,14 +8,13 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How much is read at once. A record is a slice of what was read, not a copy.
 const READ: usize = 256 * 1024;
-/// Kafka's brokers take 1 MiB a record unless told otherwise; what is longer than this is no record.
-const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Reads records that end in a delimiter; the last one may end with the stream.
 #[derive(Debug)]
 pub(crate) struct Records<R> {
     from: R,
     delimiter: Finder<'static>,
+    longest: usize,
     buffer: BytesMut,
     /// Up to here there is no delimiter.
     searched: usize,
@@ -23,21 +22,29 @@ pub(crate) struct Records<R> {
 }
 
 impl<R: AsyncRead + Unpin> Records<R> {
+    /// What is longer than `longest` is no record.
+    ///
     /// # Errors
     /// The delimiter is empty.
-    pub(crate) fn new(from: R, delimiter: &[u8]) -> Result<Self, String> {
+    pub(crate) fn new(from: R, delimiter: &[u8], longest: usize) -> Result<Self, String> {
         if delimiter.is_empty() {
             return Err("the delimiter (-D) is empty".to_owned());
         }
         let delimiter = Finder::new(delimiter).into_owned();
-        Ok(Self { from, delimiter, buffer: BytesMut::new(), searched: 0, ended: false })
+        Ok(Self { from, delimiter, longest, buffer: BytesMut::new(), searched: 0, ended: false })
+    }
+
+    /// Lines, each a record.
+    pub(crate) fn lines(from: R, longest: usize) -> Self {
+        let delimiter = Finder::new(b"\n").into_owned();
+        Self { from, delimiter, longest, buffer: BytesMut::new(), searched: 0, ended: false }
     }
 
     /// The next record, without its delimiter; `None` at the end. An empty line is an empty record; nothing
     /// after the last delimiter is none.
     ///
     /// # Errors
-    /// Reading failed, or a record is longer than 64 MiB.
+    /// Reading failed, or a record is too long.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let width = self.delimiter.needle().len();
         loop {
@@ -54,9 +61,8 @@ impl<R: AsyncRead + Unpin> Records<R> {
                 self.searched = 0;
                 return Ok(Some(rest).filter(|rest| !rest.is_empty()));
             }
-            if self.buffer.len() > LONGEST {
-                let problem =
-                    format!("a record is longer than {} MiB; is the delimiter (-D) right?", LONGEST >> 20);
+            if self.buffer.len() > self.longest {
+                let problem = format!("more than {} MiB without a delimiter", self.longest >> 20);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
             self.buffer.reserve(READ);
@@ -68,6 +74,8 @@ impl<R: AsyncRead + Unpin> Records<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LONGEST: usize = 1 << 20;
 
     /// Gives its bytes one at a time.
     struct Slow<'a>(&'a [u8]);
@@ -88,7 +96,7 @@ mod tests {
 
     async fn all(from: impl AsyncRead + Unpin, delimiter: &str) -> Vec<String> {
         let mut got = Vec::new();
-        if let Ok(mut records) = Records::new(from, delimiter.as_bytes()) {
+        if let Ok(mut records) = Records::new(from, delimiter.as_bytes(), LONGEST) {
             while let Ok(Some(record)) = records.next().await {
                 got.push(String::from_utf8_lossy(&record).into_owned());
             }
@@ -111,8 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_without_end_is_refused() {
-        let mut records =
-            Records::new(tokio::io::repeat(b'x'), b"\n").unwrap_or_else(|error| panic!("{error}"));
-        assert!(records.next().await.is_err_and(|error| error.to_string().contains("-D")));
+        let mut records = Records::lines(tokio::io::repeat(b'x'), LONGEST);
+        assert!(records.next().await.is_err_and(|error| error.to_string().contains("1 MiB")));
     }
 }

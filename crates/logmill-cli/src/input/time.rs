@@ -87,6 +87,27 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468
 }
 
+/// A time in milliseconds since 1970, as people write it; none before 1970.
+pub(crate) fn date_of(ms: i64) -> Option<String> {
+    let ms = u64::try_from(ms).ok()?;
+    let (day, of_day) = (i64::try_from(ms / 86_400_000).ok()?, ms % 86_400_000);
+    let (year, month, day) = calendar(day);
+    let (seconds, ms) = (of_day / 1000, of_day % 1000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    Some(format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z"))
+}
+
+/// The other way round from [`days`].
+fn calendar(day: i64) -> (i64, i64, i64) {
+    // 400 years have always the same number of days, and an average year never overshoots by more than one.
+    let mut year = 1970 + day * 400 / 146_097 + 1;
+    while days(year, 1, 1) > day {
+        year -= 1;
+    }
+    let month = (1..=12).rev().find(|month| days(year, *month, 1) <= day).unwrap_or(1);
+    (year, month, day - days(year, month, 1) + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +124,18 @@ mod tests {
         assert_eq!(parse_time("2024-11-22T11:00:00.250+01:00", now), Ok(1_732_269_600_250));
         assert_eq!(parse_time("2024-02-29T00:00Z", now), Ok(1_709_164_800_000));
         assert_eq!(parse_time("2000-03-01", now), Ok(951_868_800_000));
+    }
+
+    #[test]
+    fn a_date_is_written_as_it_is_read() {
+        assert_eq!(date_of(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
+        assert_eq!(date_of(-1), None);
+        for day in 0..60_000 {
+            let ms = day * 86_400_000 + 45_296_789;
+            let text = date_of(ms).unwrap_or_default();
+            assert_eq!(parse_time(&text, 0), Ok(ms), "{text}");
+        }
+        assert!(date_of(i64::MAX).is_some());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use logmill::node::Received;
+
 use super::json::write_json;
 use super::template::Template;
 use super::unescape;
@@ -20,6 +22,22 @@ pub(crate) struct RecordView<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) headers: &'a [(&'a [u8], Option<&'a [u8]>)],
+}
+
+impl<'a> RecordView<'a> {
+    /// A record that a node of a group has in its hands.
+    pub(crate) fn of(record: &'a Received, headers: &'a [(&'a [u8], Option<&'a [u8]>)]) -> Self {
+        Self {
+            topic: record.topic(),
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            log_append_time: false,
+            key: record.key().map(|key| &key[..]),
+            value: record.value().map(|value| &value[..]),
+            headers,
+        }
+    }
 }
 
 /// How records are printed. kcat's flags, with kcat's meanings.

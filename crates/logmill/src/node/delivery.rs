@@ -21,7 +21,8 @@ impl Delivery {
         Self { received, state: Some(state) }
     }
 
-    fn end(mut self, outcome: Outcome) {
+    /// What became of the record, as a handler would say it.
+    pub fn end(mut self, outcome: Outcome) {
         let finished = self.finished();
         if let Some(state) = self.state.take() {
             state.finish(finished, outcome.into());

@@ -2,11 +2,9 @@
 
 mod group;
 mod place;
-mod timing;
 mod topic;
 
-use std::time::Duration;
-
+use super::node::NodeFlags;
 use crate::exit::{Failure, Outcome};
 use crate::input::{Bounds, Connect, Position};
 use crate::output::Shape;
@@ -53,28 +51,17 @@ pub(crate) struct Args {
     /// Be a node of this group
     #[arg(short = 'g', long)]
     group: Option<String>,
-    /// Where the group's units are shared; else LOGMILL_REDIS. Without it they are kept in memory. As a bare flag:
-    /// REDIS_URL, else redis://127.0.0.1:6379
-    #[arg(long, value_name = "URL", requires = "group", num_args = 0..=1, default_missing_value = "")]
-    redis: Option<String>,
-    /// With -g: how long, in seconds, to finish what is in hand when asked to stop
-    #[arg(long, value_name = "SECONDS", requires = "group", default_value_t = 30)]
-    drain_timeout: u64,
-    #[command(flatten)]
-    timing: timing::Timing,
     /// Say less on stderr
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    node: NodeFlags,
 }
 
 impl Args {
     fn shape(&self) -> Outcome<Shape> {
         let (format, key) = (self.format.as_deref(), self.key_delimiter.as_deref());
         Shape::from_flags(self.json, format, key, self.delimiter.as_deref(), self.null)
-    }
-
-    fn drain_timeout(&self) -> Duration {
-        Duration::from_secs(self.drain_timeout)
     }
 }
 

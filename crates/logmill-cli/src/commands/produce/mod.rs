@@ -15,6 +15,9 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::input::{Connect, Records};
 use crate::output::{Progress, unescape};
 
+/// Kafka's brokers take 1 MiB a record unless told otherwise; what is longer than this is no record.
+const LONGEST: usize = 64 << 20;
+
 /// Ends with 0 only if every record was persisted; with 6 if some were. kcat's flags, with kcat's meanings;
 /// but an empty line is an empty record here, and is not passed over.
 #[derive(Debug, clap::Args)]
@@ -131,14 +134,18 @@ impl Sending<'_> {
         delimiter: &[u8],
         stop: &mut Stop,
     ) -> Outcome {
-        let mut records = Records::new(from, delimiter).map_err(Failure::usage)?;
+        let mut records = Records::new(from, delimiter, LONGEST).map_err(Failure::usage)?;
         while self.left > 0 {
             let line = tokio::select! {
                 biased;
                 asked = stop.asked() => return asked.and(Err(Failure::new(Exit::Interrupted, ""))),
                 line = records.next() => line,
             };
-            let line = line.map_err(|error| Failure::failed(format!("cannot read {name}: {error}")))?;
+            let line = line.map_err(|error| {
+                let endless = error.kind() == std::io::ErrorKind::InvalidData;
+                let hint = if endless { "; is it right (-D)?" } else { "" };
+                Failure::failed(format!("cannot read {name}: {error}{hint}"))
+            })?;
             let Some(line) = line else { return Ok(()) };
             self.send(&line).await?;
             if let Some(tee) = &mut self.tee {
