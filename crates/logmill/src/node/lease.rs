@@ -34,7 +34,7 @@ pub(crate) async fn retry(state: Arc<NodeState>, slots: Arc<dyn StartSlots>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if state.queue.len() > 0 {
+        if state.queue.waits() {
             slots.start(state.queue.left_over(state.settings.concurrency));
         }
         let now = Instant::now();

@@ -72,6 +72,11 @@ impl Queue {
         self.length.load(Ordering::Acquire)
     }
 
+    /// Whether a record waits for a handler.
+    pub(crate) fn waits(&self) -> bool {
+        self.length.load(Ordering::Acquire) > 0
+    }
+
     /// Whether no record waits, for a handler or in a line.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().records() == 0
