@@ -26,16 +26,16 @@ impl State {
             }
         }
         while leases.len() < most
-            && let Some(place) = Queue::due(&self.queue.ready, now)
+            && let Some((_, name, start)) = Queue::due(&self.queue.ready, now)
         {
-            self.queue.ready.remove(&place);
-            let (_, name, start) = place;
-            let Some(part) = self.parts.get_mut(&name) else { continue };
+            let Some(part) = self.parts.get_mut(&name) else { break };
+            part.unplace(&name, &mut self.queue);
             if let Some(turn) = &mut part.turn {
                 turn.begin(&request.node, now);
                 part.lease_run(&name, &mut self.queue, request, now, &mut leases);
             } else {
-                leases.extend(part.lease(&name, &mut self.queue, start, request, now));
+                let Some(lease) = part.lease(&name, &mut self.queue, start, request, now) else { break };
+                leases.push(lease);
             }
         }
 

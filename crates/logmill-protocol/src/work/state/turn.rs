@@ -33,7 +33,6 @@ impl Turn {
         self.since_ms = now;
         node.clone_into(&mut self.holder);
         self.back = 0;
-        self.place_ms = None;
     }
 
     /// Whether the unit was taken last in this turn. One of an earlier turn is lost to its node even

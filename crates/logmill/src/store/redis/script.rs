@@ -15,7 +15,7 @@ use super::keys;
 /// The layout of the keys. A store of another version is refused, never guessed at.
 pub(super) const SCHEMA: &str = "2";
 
-/// What only some scripts need, by the call that shows it.
+/// What only some scripts need, by the call that shows it: each function costs whoever defines it.
 const SHARED: [(&str, &str); 2] =
     [("remove_part(", include_str!("lua/remove.lua")), ("place_lane(", include_str!("lua/lane.lua"))];
 
@@ -29,7 +29,7 @@ impl Script {
     fn new(body: &str) -> Self {
         // Redis reads the flags from the first line, so that one stays first.
         let (flags, body) = body.split_once('\n').unwrap_or((body, ""));
-        let used = SHARED.iter().filter(|(name, _)| body.contains(name)).map(|(_, text)| *text);
+        let used = SHARED.iter().filter(|(call, _)| body.contains(call)).map(|(_, text)| *text);
         let start = [include_str!("lua/prelude.lua")].into_iter().chain(used).collect::<String>();
         let names = names(&[&start, body].concat());
         let text = format!("{flags}\n{names}{start}{body}");

@@ -104,14 +104,6 @@ local function member_of(partition, start)
   return string.format('%s %016.0f', partition, start)
 end
 
-local function member_parts(key, member)
-  local partition, start = member:match('^(.*) (%d+)$')
-  if not partition then
-    corrupt(key)
-  end
-  return partition, int(start)
-end
-
 -- A unit's value in UNITS<partition>, under its start. Nonce 0 and no node: not taken. From when it is
 -- visible stands there only in a lane, where READY does not say it.
 local function unit_line(finish, position, attempt, nonce, taken, visible, node)
