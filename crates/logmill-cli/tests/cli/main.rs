@@ -9,4 +9,6 @@ mod java;
 mod kcat;
 mod node;
 mod produce;
+mod push;
 mod topic;
+mod work;

@@ -1,0 +1,93 @@
+//! `logmill work`: handlers that are programs, here a line of sed each.
+
+use super::harness::{Broker, Running, logmill, logmill_with};
+
+/// Answers each record: 7 is a dead letter, 8 never succeeds, 9 kills the program that has it first.
+const HANDLER: &str = r#"
+    /"payload":"9".*"attempt":1[,}]/Q3
+    s/^\({"topic":"[^"]*","partition":[0-9]*,"offset":[0-9]*\),.*"payload":"7".*/\1,"status":"dead","error":"seven"}/;t
+    s/^\({"topic":"[^"]*","partition":[0-9]*,"offset":[0-9]*\),.*"payload":"8".*/\1,"status":"retry","error":"eight"}/;t
+    s/^\({"topic":"[^"]*","partition":[0-9]*,"offset":[0-9]*\),.*/\1,"status":"ack"}/
+"#;
+
+fn work<'a>(b: &'a str, more: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
+    let words = ["work", "-b", b, "-g", "foresters", "-t", "trees", "-o", "beginning"];
+    [&words[..], more, &["--"], command].concat()
+}
+
+fn keyed(numbers: std::ops::RangeInclusive<u32>) -> String {
+    numbers.map(|number| format!("{}:{number}\n", number % 5)).collect()
+}
+
+fn dead(b: &str) -> Vec<(u64, String, String)> {
+    let listed = logmill(&["dead", "list", "-b", b, "-g", "foresters", "--json"]).ok();
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let mut all: Vec<_> = listed
+        .iter()
+        .map(|letter| (letter["attempts"].as_u64().unwrap(), text(&letter["reason"]), text(&letter["error"])))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn each_answer_counts_and_a_program_that_dies_is_started_again() {
+    for order in ["unordered", "key", "partition"] {
+        let broker = Broker::start(&["-t", "trees:2"]);
+        let b = &*broker.servers;
+        logmill_with(&["produce", "-b", b, "-t", "trees", "-K:"], keyed(1..=40).as_bytes()).ok();
+        let flags = ["--order", order, "-j", "3", "--max-attempts", "3", "--backoff", "20ms", "-e"];
+        logmill(&work(b, &flags, &["sed", "-u", HANDLER])).ok();
+        let expected =
+            [(1, "handler".to_owned(), "seven".to_owned()), (3, "attempts".to_owned(), "eight".to_owned())];
+        assert_eq!(dead(b), expected, "{order}");
+        // All others are handled: nothing is left for the group.
+        assert_eq!(
+            logmill(&["consume", "-b", b, "-g", "foresters", "-t", "trees", "--order", order, "-e"]).ok(),
+            ""
+        );
+    }
+}
+
+#[test]
+fn dead_letters_come_again_when_they_are_asked_for() {
+    let broker = Broker::start(&["-t", "trees:1"]);
+    let b = &*broker.servers;
+    logmill_with(&["produce", "-b", b, "-t", "trees"], b"6\n7\n").ok();
+    logmill(&work(b, &["-e"], &["sed", "-u", HANDLER])).ok();
+    assert_eq!(dead(b).len(), 1);
+    let requeue = ["dead", "requeue", "-b", b, "-g", "foresters", "--all"];
+    let planned = logmill(&requeue);
+    assert!(planned.stdout.contains('1') && planned.stderr.contains("--execute"), "{planned:?}");
+    assert_eq!(dead(b).len(), 1, "a plan changes nothing");
+    logmill(&[&requeue[..], &["--execute"]].concat()).ok();
+    assert_eq!(dead(b), []);
+    let again = logmill(&["consume", "-b", b, "-g", "foresters", "-t", "trees", "-e", "-f", "%s %h\\n"]).ok();
+    assert!(again.starts_with("7 ") && again.contains("logmill-requeued-from=trees/0@1"), "{again}");
+}
+
+#[test]
+fn asked_to_stop_it_waits_for_answers_and_nothing_is_handled_twice() {
+    let broker = Broker::start(&["-t", "trees:2"]);
+    let b = &*broker.servers;
+    logmill_with(&["produce", "-b", b, "-t", "trees", "-K:"], keyed(100..=2_099).as_bytes()).ok();
+    let seen = std::env::temp_dir().join(format!("logmill-work-{}", std::process::id()));
+    // What was answered is written down.
+    let handler = ["sh", "-c", "sed -u \"$0\" | tee -a \"$1\"", HANDLER, seen.to_str().unwrap()];
+    let first = Running::start(&work(b, &["-j", "1", "--in-flight", "8"], &handler));
+    while std::fs::read_to_string(&seen).unwrap_or_default().lines().count() < 50 {
+        // A file tells nobody that it has grown.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let (_, code) = first.signal("TERM");
+    assert_eq!(code, Some(0));
+    logmill(&work(b, &["-j", "1", "-e"], &handler)).ok();
+    let text = std::fs::read_to_string(&seen).unwrap();
+    let mut places: Vec<&str> = text.lines().collect();
+    assert_eq!(places.len(), 2_000, "answers, some perhaps twice");
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places.len(), 2_000);
+    std::fs::remove_file(seen).unwrap();
+}
