@@ -10,7 +10,7 @@
 //! | `node` | one process: started, killed, paused, its lines read |
 //! | `tally` | who printed what, and when |
 //! | `fleet` | three nodes of a group, and the verdict |
-//! | `dead`, `nodes`, `redis`, `kafka`, `template` | the scenarios |
+//! | `dead`, `nodes`, `order`, `redis`, `kafka`, `template` | the scenarios |
 #![allow(clippy::unwrap_used)]
 
 mod dead;
@@ -18,6 +18,7 @@ mod fleet;
 mod kafka;
 mod node;
 mod nodes;
+mod order;
 mod redis;
 mod servers;
 mod tally;
