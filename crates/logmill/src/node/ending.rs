@@ -114,7 +114,7 @@ impl NodeState {
                     match answer {
                         Renewed::Kept => unit.extend(asked + self.settings.lease),
                         // One that is over may have been settled meanwhile: its settle tells.
-                        Renewed::Lost if unit.is_over() => {}
+                        Renewed::Lost if unit.is_over() && unit.is_within_lease(asked) => {}
                         Renewed::Lost => self.lose(unit),
                     }
                 }
