@@ -99,7 +99,7 @@ async fn each_key_keeps_its_order_while_nodes_are_killed_and_paused() {
     let producer = Producer::builder().brokers(kafka.bootstrap()).build().await.unwrap();
     for number in 0..RECORDS {
         let key = ((number * 7919) % KEYS).to_string();
-        let _ = producer.enqueue(Record::to("by-key").key(key).value(number.to_string())).await.unwrap();
+        drop(producer.enqueue(Record::to("by-key").key(key).value(number.to_string())).await.unwrap());
     }
     producer.close().await.unwrap();
 
