@@ -7,7 +7,7 @@ mod rig;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill::node::{Received, Retry};
+use logmill::node::{Order, Received, Retry};
 use logmill::store::MemoryStore;
 use rig::{Rig, Tally};
 
@@ -180,4 +180,21 @@ async fn a_drain_gives_back_what_is_not_begun_and_nothing_is_handled_twice() {
         node.drain().await.unwrap();
     }
     assert_eq!(tally.repeats(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_asks_for_another_order_than_its_group_has_is_refused() {
+    let rig = Rig::new(1, 7);
+    rig.cluster.create_topic("orders", 1);
+    rig.produce("orders", 0, 20).await;
+    let tally = Tally::default();
+    let node = |order| rig.node("billing").topics(["orders"]).order(order).handler(counting(&tally)).build();
+    let first = node(Order::ByKey { lanes: 4 }).await.unwrap();
+    tally.reaches(20).await;
+    first.drain().await.unwrap();
+    for other in [Order::Unordered, Order::ByPartition, Order::by_key()] {
+        let refused = node(other).await.unwrap_err().to_string();
+        assert!(refused.contains("order") && refused.contains("4 lanes"), "{other:?}: {refused}");
+    }
+    node(Order::ByKey { lanes: 4 }).await.unwrap().drain().await.unwrap();
 }

@@ -25,9 +25,9 @@ done
 "#;
 
 /// A node process; killed on drop.
-struct Worker(Child);
+struct Process(Child);
 
-impl Worker {
+impl Process {
     fn start(brokers: &str, redis: &str, file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logmill"));
         command.args([
@@ -56,7 +56,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -104,17 +104,17 @@ async fn each_key_keeps_its_order_while_nodes_are_killed_and_paused() {
     producer.close().await.unwrap();
 
     let file = std::env::temp_dir().join(format!("logmill-by-key-{}", std::process::id()));
-    let start = || Worker::start(&kafka.bootstrap(), &redis.url(), &file);
-    let mut workers: Vec<Worker> = (0..4).map(|_| start()).collect();
+    let start = || Process::start(&kafka.bootstrap(), &redis.url(), &file);
+    let mut processes: Vec<Process> = (0..4).map(|_| start()).collect();
     reaches(&file, RECORDS / 5).await;
-    workers[0].signal("KILL");
-    workers[1].signal("STOP");
+    processes[0].signal("KILL");
+    processes[1].signal("STOP");
     reaches(&file, RECORDS * 2 / 5).await;
     // Past its lease: its lanes are with others.
     tokio::time::sleep(LEASE * 2).await;
-    workers[1].signal("CONT");
-    workers[0] = start();
-    workers[2].signal("TERM");
+    processes[1].signal("CONT");
+    processes[0] = start();
+    processes[2].signal("TERM");
     reaches(&file, RECORDS).await;
 
     let mut last: BTreeMap<String, usize> = BTreeMap::new();

@@ -321,8 +321,8 @@ impl<W: Work> NodeBuilder<W> {
     /// Connects, and begins to take units.
     ///
     /// # Errors
-    /// A setting cannot be used, no broker answers, a topic does not exist, or the store cannot be
-    /// used.
+    /// A setting cannot be used, no broker answers, a topic does not exist, the group reads it in another
+    /// order, or the store cannot be used.
     pub async fn build(mut self) -> Result<Node> {
         self.settings.check()?;
         if self.settings.node.is_empty() {
@@ -332,7 +332,7 @@ impl<W: Work> NodeBuilder<W> {
             .map_err(|error| Error::config("background", format!("the system gives no thread: {error}")))?;
         let (settings, client, store) = (self.settings, self.client, self.store);
         let private_store = matches!(store, StoreChoice::Memory);
-        let (group, topics) = (settings.group.clone(), settings.topics.clone());
+        let (group, topics, order) = (settings.group.clone(), settings.topics.clone(), settings.order);
         let (ledger_topic, dead_topic) = (settings.ledger_topic.clone(), settings.dead_letter_topic.clone());
         let redis =
             RedisOptions { seed: settings.seed, timeout: settings.lease / 3, ..RedisOptions::default() };
@@ -341,6 +341,7 @@ impl<W: Work> NodeBuilder<W> {
             for topic in topics.iter().chain(&dead_topic) {
                 client.topic(topic).await?;
             }
+            order.is_that_of(&client, &group, &topics).await?;
             let ledger = match ledger_topic {
                 Some(topic) => Ledger::of_topic(&client, topic),
                 None => Ledger::open(&client, &group),

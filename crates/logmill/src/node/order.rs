@@ -3,6 +3,10 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use logmill_protocol::ids::PartitionKey;
+use logmill_protocol::work::CommitMetadata;
+
+use crate::client::Client;
+use crate::error::{Error, Result};
 
 /// In which order a group's records are handled. A group keeps, for each partition, the order in which it first read
 /// it: the commits in Kafka say which.
@@ -37,6 +41,32 @@ impl Order {
             Self::ByKey { lanes } => lanes,
             Self::ByPartition => 1,
         }
+    }
+}
+
+impl Order {
+    /// Makes sure that the group does not read these topics in another order already: its lanes are what they are,
+    /// whatever a node that comes later was told.
+    ///
+    /// # Errors
+    /// It does; or Kafka does not tell in time.
+    pub(crate) async fn is_that_of(self, client: &Client, group: &str, topics: &[String]) -> Result<()> {
+        let committed = client.admin().committed(group, None).await?;
+        for (partition, commit) in
+            committed.iter().filter(|(at, _)| topics.iter().any(|topic| **topic == *at.topic))
+        {
+            let metadata = CommitMetadata::decode(&commit.metadata, commit.offset);
+            if let Some(metadata) = metadata.filter(|metadata| metadata.of != self.lanes()) {
+                let has = |lanes| if lanes == 0 { "no order".to_owned() } else { format!("{lanes} lanes") };
+                let (first, wanted) = (has(metadata.of), has(self.lanes()));
+                let problem = format!(
+                    "group {group:?} reads {partition} with {first}, and this node was told to with {wanted}; \
+                     give it the group's order (--order, --lanes), or start another group"
+                );
+                return Err(Error::config("order", problem));
+            }
+        }
+        Ok(())
     }
 }
 

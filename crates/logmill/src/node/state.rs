@@ -147,7 +147,7 @@ impl NodeState {
         unit
     }
 
-    /// The lanes in hand of which more is worth taking, those with the least left first.
+    /// The lanes in hand of which more is worth taking, at most so many.
     pub(crate) fn lanes_to_extend(&self, most: usize) -> Vec<PartitionKey> {
         let few = self.settings.concurrency.max(FEW);
         let lanes = lock(&self.lanes);
