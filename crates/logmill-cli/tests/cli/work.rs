@@ -67,9 +67,9 @@ fn dead_letters_come_again_when_they_are_asked_for() {
     assert!(again.starts_with("7 ") && again.contains("logmill-requeued-from=trees/0@1"), "{again}");
 }
 
-/// Takes its time for each record, and writes down what it answers before it does.
+/// Writes down each record when it begins with it, and takes its time.
 const SLOW: &str =
-    r#"sed -u "$0" | while IFS= read -r answer; do sleep 0.02; echo "$answer" >> "$1"; echo "$answer"; done"#;
+    r#"sed -u "$0" | while IFS= read -r answer; do echo "$answer" >> "$1"; sleep 0.02; echo "$answer"; done"#;
 
 #[test]
 fn asked_to_stop_it_waits_for_answers_and_nothing_is_handled_twice() {
@@ -78,19 +78,19 @@ fn asked_to_stop_it_waits_for_answers_and_nothing_is_handled_twice() {
     logmill_with(&["produce", "-b", b, "-t", "trees", "-K:"], keyed(100..=299).as_bytes()).ok();
     let seen = std::env::temp_dir().join(format!("logmill-work-{}", std::process::id()));
     let handler = ["sh", "-c", SLOW, HANDLER, seen.to_str().unwrap()];
-    let answered = || std::fs::read_to_string(&seen).unwrap_or_default().lines().count();
+    let begun = || std::fs::read_to_string(&seen).unwrap_or_default().lines().count();
     let first = Running::start(&work(b, &["-j", "1", "--in-flight", "8"], &handler));
-    while answered() < 20 {
+    while begun() < 20 {
         // A file tells nobody that it has grown.
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let (_, code) = first.signal("TERM");
     assert_eq!(code, Some(0));
-    assert!(answered() < 200, "it was to be stopped in the middle");
+    assert!(begun() < 200, "it was to be stopped in the middle");
     logmill(&work(b, &["-j", "1", "-e"], &handler)).ok();
     let text = std::fs::read_to_string(&seen).unwrap();
     let mut places: Vec<&str> = text.lines().collect();
-    assert_eq!(places.len(), 200, "one answer for each record");
+    assert_eq!(places.len(), 200, "each record is begun once");
     places.sort_unstable();
     places.dedup();
     assert_eq!(places.len(), 200);
