@@ -60,7 +60,7 @@ impl Order {
                 let has = |lanes| if lanes == 0 { "no order".to_owned() } else { format!("{lanes} lanes") };
                 let (first, wanted) = (has(metadata.of), has(self.lanes()));
                 let problem = format!(
-                    "group {group:?} reads {partition} with {first}, and this node was told to with {wanted}; \
+                    "group {group:?} reads {partition} in {first}, and this node asks for {wanted}; \
                      give it the group's order (--order, --lanes), or start another group"
                 );
                 return Err(Error::config("order", problem));
