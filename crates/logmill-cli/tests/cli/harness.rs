@@ -52,6 +52,11 @@ impl Running {
         self.lines.next().map(Result::unwrap)
     }
 
+    /// Sends a signal by name.
+    pub(crate) fn tell(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
     /// Sends a signal by name, and gives what it printed from then on and its exit code.
     pub(crate) fn signal(mut self, name: &str) -> (Vec<String>, Option<i32>) {
         signal(self.child.id(), name);

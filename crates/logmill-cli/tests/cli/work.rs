@@ -96,3 +96,52 @@ fn asked_to_stop_it_waits_for_answers_and_nothing_is_handled_twice() {
     assert_eq!(places.len(), 200);
     std::fs::remove_file(seen).unwrap();
 }
+
+/// Writes down each record before it answers; the first it holds until it is allowed to answer.
+const HOLDS: &str = r#"
+while IFS= read -r line; do
+    place=${line%%,\"key\"*}
+    echo "$place" >> "$0.$1"
+    while [ ! -e "$0.go" ]; do sleep 0.02; done
+    echo "$place,\"status\":\"ack\"}"
+done
+"#;
+
+#[test]
+fn a_record_that_waited_for_a_hand_past_its_lease_is_not_handed_out() {
+    let broker = Broker::start(&["-t", "trees:1"]);
+    let b = &*broker.servers;
+    logmill_with(&["produce", "-b", b, "-t", "trees"], b"0\n1\n2\n").ok();
+    let files = std::env::temp_dir().join(format!("logmill-past-{}", std::process::id()));
+    let files = files.to_str().unwrap();
+    let node = |name| {
+        let flags = ["-j", "1", "--lease", "1s", "--session-timeout", "6s", "--commit-interval", "100ms"];
+        Running::start(&work(b, &flags, &["sh", "-c", HOLDS, files, name]))
+    };
+    let handled = |name: &str| std::fs::read_to_string(format!("{files}.{name}")).unwrap_or_default();
+    let until = |name: &str, records: usize| {
+        let from = std::time::Instant::now();
+        while handled(name).lines().count() < records {
+            assert!(from.elapsed().as_secs() < 60, "{name} has handled {}", handled(name));
+            // A file tells nobody that it has grown.
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    let sleeper = node("sleeper");
+    until("sleeper", 1);
+    sleeper.tell("STOP");
+    let other = node("other");
+    until("other", 1);
+    std::fs::write(format!("{files}.go"), "").unwrap();
+    until("other", 3);
+    sleeper.tell("CONT");
+    other.signal("TERM");
+    logmill_with(&["produce", "-b", b, "-t", "trees"], b"3\n").ok();
+    until("sleeper", 2);
+    let offsets: Vec<String> =
+        handled("sleeper").lines().map(|line| line.rsplit(':').next().unwrap().to_owned()).collect();
+    assert_eq!(offsets, ["0", "3"], "records 1 and 2 were another node's by then");
+    for name in ["sleeper", "other", "go"] {
+        std::fs::remove_file(format!("{files}.{name}")).unwrap();
+    }
+}

@@ -1,6 +1,6 @@
 //! Order by key across four processes on one partition, which are killed and paused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,12 +14,12 @@ use super::servers::{shared, turn};
 const KEYS: usize = 200;
 const RECORDS: usize = 6_000;
 
-/// Writes down what it gets, `offset key`, before it answers.
+/// Writes down what it gets, `offset key copy node`, before it answers; the last two are process ids.
 const HANDLER: &str = r#"
 while IFS= read -r line; do
     offset=${line#*\"offset\":}; offset=${offset%%[!0-9]*}
     key=${line#*\"key\":\"}; key=${key%%\"*}
-    echo "$offset $key" >> "$0"
+    echo "$offset $key $$ $PPID" >> "$0"
     echo "{\"topic\":\"by-key\",\"partition\":0,\"offset\":$offset,\"status\":\"ack\"}"
 done
 "#;
@@ -63,20 +63,44 @@ impl Drop for Process {
     }
 }
 
+/// A record that was handled.
+struct Handled {
+    offset: usize,
+    key: String,
+    /// The copy of the handler that did.
+    copy: u32,
+    /// The node whose copy it is.
+    node: u32,
+}
+
 /// What was handled, in the order in which it was.
-fn handled(file: &Path) -> Vec<(usize, String)> {
+fn handled(file: &Path) -> Vec<Handled> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let line = |line: &str| {
-        let (offset, key) = line.split_once(' ')?;
-        Some((offset.parse().ok()?, key.to_owned()))
+        let mut words = line.split(' ');
+        let offset = words.next()?.parse().ok()?;
+        let key = words.next()?.to_owned();
+        let (copy, node) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Handled { offset, key, copy, node })
     };
     text.lines().filter_map(line).collect()
 }
 
-async fn reaches(file: &Path, records: usize) {
-    let distinct = || {
-        handled(file).into_iter().map(|(offset, _)| offset).collect::<std::collections::BTreeSet<_>>().len()
+/// Takes out what a copy of this node was given first after line `woke`, if it had been handled before: a process can be
+/// stopped between its last look at the lease and the write to the copy's pipe, and nothing can hold that one record
+/// back when it wakes.
+fn without_what_was_on_its_way(all: Vec<Handled>, node: u32, woke: usize) -> Vec<Handled> {
+    let (mut before, mut woken) = (BTreeSet::new(), BTreeSet::new());
+    let mut on_its_way = |line: usize, handled: &Handled| {
+        let again = !before.insert(handled.offset);
+        line >= woke && handled.node == node && woken.insert(handled.copy) && again
     };
+    let kept = all.into_iter().enumerate().filter(|(line, handled)| !on_its_way(*line, handled));
+    kept.map(|(_, handled)| handled).collect()
+}
+
+async fn reaches(file: &Path, records: usize) {
+    let distinct = || handled(file).into_iter().map(|handled| handled.offset).collect::<BTreeSet<_>>().len();
     let reached = async {
         while distinct() < records {
             // A file tells nobody that it has grown.
@@ -112,6 +136,7 @@ async fn each_key_keeps_its_order_while_nodes_are_killed_and_paused() {
     reaches(&file, RECORDS * 2 / 5).await;
     // Past its lease: its lanes are with others.
     tokio::time::sleep(LEASE * 2).await;
+    let (paused, woke) = (processes[1].0.id(), handled(&file).len());
     processes[1].signal("CONT");
     processes[0] = start();
     processes[2].signal("TERM");
@@ -124,7 +149,7 @@ async fn each_key_keeps_its_order_while_nodes_are_killed_and_paused() {
     }
     let all = handled(&file);
     let again = all.len() - RECORDS;
-    for (offset, key) in all {
+    for Handled { offset, key, .. } in without_what_was_on_its_way(all, paused, woke) {
         let log = &logs[&key];
         let next = log.iter().find(|known| last.get(&key).is_none_or(|last| *known > last));
         // The next of its key, or one that came before: then all that follow it come again.

@@ -4,6 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::handler::Outcome;
 use super::record::Received;
 use super::state::{Finished, NodeState};
@@ -27,6 +29,13 @@ impl Delivery {
         if let Some(state) = self.state.take() {
             state.finish(finished, outcome.into());
         }
+    }
+
+    /// Whether the record is still leased to this node. If it is not, and nobody has begun to work on it here, it is
+    /// best dropped: another node may be at work on it. For a caller that keeps records waiting before it works on them.
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.received.unit.is_live(Instant::now())
     }
 
     fn finished(&self) -> Finished {

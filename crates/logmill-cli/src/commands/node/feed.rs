@@ -64,7 +64,13 @@ impl Inbox {
 
     /// The next record; none once the node drains. Dropping the future loses nothing.
     pub(crate) async fn next(&self) -> Option<Delivery> {
-        self.records.lock().await.recv().await
+        loop {
+            let delivery = self.records.lock().await.recv().await?;
+            // It has waited here until a hand was free, and its lease may have ended meanwhile.
+            if delivery.is_leased() {
+                return Some(delivery);
+            }
+        }
     }
 
     /// Returns once the node drains.
