@@ -55,9 +55,15 @@ struct Args {
     /// Queue: how many handlers
     #[arg(long, default_value_t = 100)]
     handlers: usize,
-    /// Queue: what a handler waits
+    /// Queue: what a handler waits, in milliseconds; 0 for handlers that do nothing
     #[arg(long, default_value_t = 10)]
     handler_ms: u64,
+    /// Queue: in which order; only some peers know an order by key
+    #[arg(long, default_value = "unordered", value_parser = ["unordered", "key"])]
+    order: String,
+    /// Queue: how many keys the records have; 0 for none
+    #[arg(long, default_value_t = 0)]
+    keys: u64,
     /// Queue: partitions of the topic
     #[arg(long, default_value_t = 1)]
     queue_partitions: i32,
@@ -100,6 +106,7 @@ async fn main() -> Outcome {
 fn chosen(args: &Args, what: What) -> Vec<Peer> {
     let mut peers = peers::all(what);
     peers.retain(|peer| args.only.is_empty() || args.only.iter().any(|name| name == peer.name));
+    peers.retain(|peer| what != What::Queue || args.order != "key" || peer.orders_by_key());
     peers
 }
 

@@ -89,6 +89,8 @@ impl Work {
             ("handlers", args.handlers.to_string()),
             ("handler_ms", args.handler_ms.to_string()),
             ("group", group.to_owned()),
+            ("order", args.order.clone()),
+            ("records", args.records.to_string()),
         ];
         Self { mode: "queue", words }
     }
@@ -96,8 +98,12 @@ impl Work {
     /// The producing that a queue's topic needs: as much as an ideal queue handles, and two seconds' work more, so
     /// that no handler runs dry before the end.
     pub(crate) fn to_fill_queue(args: &Args, broker: &Broker, topic: &str) -> Self {
-        let a_second = args.handlers as u64 * 1000 / args.handler_ms.max(1);
-        let records = a_second * (args.queue_warmup_seconds + args.queue_seconds + 2);
+        let records = match args.handlers as u64 * 1000 {
+            second if args.handler_ms > 0 => {
+                second / args.handler_ms * (args.queue_warmup_seconds + args.queue_seconds + 2)
+            }
+            _ => args.records as u64,
+        };
         let words = vec![
             ("brokers", broker.addresses().to_owned()),
             ("topic", topic.to_owned()),
@@ -107,6 +113,7 @@ impl Work {
             ("size", args.size.to_string()),
             ("linger_ms", "5".to_owned()),
             ("batch_bytes", "100000".to_owned()),
+            ("keys", args.keys.to_string()),
         ];
         Self { mode: "stream", words }
     }
@@ -147,6 +154,11 @@ impl Peer {
         peer
     }
 
+    /// Whether it can handle records in the order of their keys.
+    pub(crate) fn orders_by_key(&self) -> bool {
+        !self.name.starts_with("share-group")
+    }
+
     fn with(mut self, word: &'static str) -> Self {
         self.more.push(word);
         self
@@ -168,7 +180,8 @@ impl Peer {
                         command.args(["-g", work.word("group"), "--handlers", work.word("handlers")]);
                         command.args(["--handler-ms", work.word("handler_ms")]);
                         command.args(["--warmup-seconds", work.word("warmup_seconds")]);
-                        command.args(["--seconds", work.word("seconds")]);
+                        command.args(["--seconds", work.word("seconds"), "--order", work.word("order")]);
+                        command.args(["--records", work.word("records")]);
                     }
                     _ => {
                         command.args(["--records", work.word("records"), "--warmup", work.word("warmup")]);

@@ -25,11 +25,13 @@ pub(crate) fn render(what: What, args: &Args, lines: &[Line]) -> String {
         What::Queue => {
             let _ = writeln!(
                 out,
-                "queue: {} handlers of {} ms, {} partition(s), {} s after {} of warm-up, {} rounds\n\n\
+                "queue, {}: {} handlers of {} ms, {} partition(s), {} keys, {} s after {} of warm-up, {} rounds\n\n\
                  | | records/s | ideal of the same program | of ideal | CPU a record, µs | of it the handlers' own |\n|---|---|---|---|---|---|",
+                args.order,
                 args.handlers,
                 args.handler_ms,
                 args.queue_partitions,
+                args.keys,
                 args.queue_seconds,
                 args.queue_warmup_seconds,
                 args.rounds

@@ -52,10 +52,15 @@ fn produce(settings: &Settings) {
         .create_with_context(Count::default())
         .expect("a producer");
     let payloads = payloads(settings.size);
+    let keys: usize = settings.others.get("keys").map_or(0, |keys| keys.parse().expect("a number of keys"));
     let send_all = |records: usize| {
         for number in 0..records {
             let mut record =
-                BaseRecord::<(), [u8]>::to(&settings.topic).payload(&payloads[number % payloads.len()]);
+                BaseRecord::<str, [u8]>::to(&settings.topic).payload(&payloads[number % payloads.len()]);
+            let key = (number % keys.max(1)).to_string();
+            if keys > 0 {
+                record = record.key(&key);
+            }
             while let Err((error, back)) = producer.send(record) {
                 match error {
                     KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {

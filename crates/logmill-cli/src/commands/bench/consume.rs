@@ -35,7 +35,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
 }
 
 async fn measure(args: &Args, place: &Place) -> Outcome {
-    let begins = place.stock(&args.connect, args.records + args.warmup, args.topic.size).await?;
+    let begins = place.stock(&args.connect, args.records + args.warmup, args.topic.size, 0).await?;
     let options = FetchOptions::from_settings(place.client.settings());
     let mut report = Report::new("consume");
     report.set("brokers", args.connect.brokers());

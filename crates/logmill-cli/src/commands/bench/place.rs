@@ -58,11 +58,12 @@ impl Place {
         connect: &Connect,
         records: u64,
         size: usize,
+        keys: u64,
     ) -> Outcome<Vec<(Partition, Offset)>> {
         if self.made {
             eprintln!("writing {records} records to read");
             let producer = producer(connect).await?;
-            send(&producer, &self.topic, &values(size), records).await?;
+            send(&producer, &self.topic, &values(size), keys, records).await?;
             producer.close().await?;
         }
         let (mut begins, mut there) = (Vec::new(), 0);
@@ -110,16 +111,25 @@ pub(super) async fn producer(connect: &Connect) -> Outcome<Producer> {
     Ok(builder.build().await?)
 }
 
-/// Sends so many records and waits until each is acknowledged.
-pub(super) async fn send(producer: &Producer, topic: &str, values: &[Vec<u8>], records: u64) -> Outcome {
+/// Sends so many records, with so many keys in turn unless that is none, and waits until each is acknowledged.
+pub(super) async fn send(
+    producer: &Producer,
+    topic: &str,
+    values: &[Vec<u8>],
+    keys: u64,
+    records: u64,
+) -> Outcome {
     let mut waiting: VecDeque<Pending> = VecDeque::with_capacity(AHEAD);
-    for value in values.iter().cycle().take(records as usize) {
+    for (number, value) in (0..records).zip(values.iter().cycle()) {
         if waiting.len() == AHEAD {
             for pending in waiting.drain(..AHEAD / 2) {
                 pending.await.map_err(logmill::Error::from)?;
             }
         }
-        let record = Record::to(topic).value(&value[..]);
+        let mut record = Record::to(topic).value(&value[..]);
+        if keys > 0 {
+            record = record.key((number % keys).to_string());
+        }
         waiting.push_back(producer.enqueue(record).await.map_err(logmill::Error::from)?);
     }
     producer.flush().await?;

@@ -51,9 +51,9 @@ async fn measure(args: &Args, place: &Place) -> Outcome {
     let values = values(args.topic.size);
     for _ in 0..args.repeat.runs {
         let producer = producer(&args.connect).await?;
-        send(&producer, &place.topic, &values, args.warmup).await?;
+        send(&producer, &place.topic, &values, 0, args.warmup).await?;
         let begun = Begun::now()?;
-        send(&producer, &place.topic, &values, args.records).await?;
+        send(&producer, &place.topic, &values, 0, args.records).await?;
         report.add("produce", begun.after(args.records)?);
         producer.close().await?;
     }

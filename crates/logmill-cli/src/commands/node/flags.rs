@@ -10,7 +10,7 @@ use crate::input::{Bounds, Connect, Position, parse_duration, redis};
 
 /// In which order a group's records are handled.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum OrderFlag {
+pub(crate) enum OrderFlag {
     /// Any
     #[default]
     Unordered,
@@ -49,6 +49,26 @@ pub(crate) struct NodeFlags {
     commit_interval: Option<Duration>,
 }
 
+impl OrderFlag {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unordered => "unordered",
+            Self::Key => "key",
+            Self::Partition => "partition",
+        }
+    }
+
+    /// The order it means; by key in so many lanes.
+    pub(crate) fn order(self, lanes: u16) -> Order {
+        match self {
+            Self::Unordered => Order::Unordered,
+            Self::Key => Order::ByKey { lanes },
+            Self::Partition => Order::ByPartition,
+        }
+    }
+}
+
 impl NodeFlags {
     /// A node of this group, set up as the flags say.
     ///
@@ -66,7 +86,7 @@ impl NodeFlags {
             .group(group)
             .topics(topics)
             .start(start(bounds)?)
-            .order(self.order())
+            .order(self.order.order(self.lanes))
             .drain_timeout(self.drain_timeout());
         for (name, value) in connect.settings()? {
             node = node.set(name, value);
@@ -88,14 +108,6 @@ impl NodeFlags {
 
     pub(crate) fn drain_timeout(&self) -> Duration {
         Duration::from_secs(self.drain_timeout)
-    }
-
-    fn order(&self) -> Order {
-        match self.order {
-            OrderFlag::Unordered => Order::Unordered,
-            OrderFlag::Key => Order::ByKey { lanes: self.lanes },
-            OrderFlag::Partition => Order::ByPartition,
-        }
     }
 }
 

@@ -6,7 +6,7 @@ mod flags;
 mod goal;
 
 pub(crate) use feed::{FeedArgs, Inbox};
-pub(crate) use flags::NodeFlags;
+pub(crate) use flags::{NodeFlags, OrderFlag};
 pub(crate) use goal::{Goal, LOOK_EVERY};
 
 use std::time::Duration;
