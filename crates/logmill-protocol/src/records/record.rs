@@ -315,22 +315,40 @@ pub struct OwnedRecords {
     position: Position,
 }
 
-impl Iterator for OwnedRecords {
-    type Item = Result<OwnedRecord, BatchError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let parts = match self.records.advance(&mut self.position)? {
-            Ok(parts) => parts,
-            Err(error) => return Some(Err(error)),
+impl OwnedRecords {
+    /// The next record for which `choose`, given its offset and key, answers something, with the answer. Those
+    /// before it are passed over, and cost no reference to the buffer.
+    pub fn next_chosen<T>(
+        &mut self,
+        mut choose: impl FnMut(Offset, Option<&[u8]>) -> Option<T>,
+    ) -> Option<Result<(T, OwnedRecord), BatchError>> {
+        let (chosen, parts) = loop {
+            let parts = match self.records.advance(&mut self.position)? {
+                Ok(parts) => parts,
+                Err(error) => return Some(Err(error)),
+            };
+            let key = parts.key.map(|(start, end)| &self.records.body[start..end]);
+            if let Some(chosen) = choose(parts.offset, key) {
+                break (chosen, parts);
+            }
         };
         let slice = |(start, end): (usize, usize)| self.records.body.slice(start..end);
-        Some(Ok(OwnedRecord {
+        let record = OwnedRecord {
             offset: parts.offset,
             timestamp: parts.timestamp,
             key: parts.key.map(slice),
             value: parts.value.map(slice),
             headers: if parts.header_count > 0 { slice(parts.headers) } else { Bytes::new() },
             header_count: parts.header_count,
-        }))
+        };
+        Some(Ok((chosen, record)))
+    }
+}
+
+impl Iterator for OwnedRecords {
+    type Item = Result<OwnedRecord, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.next_chosen(|_, _| Some(()))?.map(|((), record)| record))
     }
 }

@@ -95,11 +95,11 @@ impl LaneInHand {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Whether more of it is worth taking: nearly all that is in hand is done.
-    pub(crate) fn wants_more(&self, few: usize) -> bool {
+    /// How many records of it are left in hand; none if no more of it is to be taken.
+    pub(crate) fn left(&self) -> Option<usize> {
         let units = self.lock();
-        let records: usize = units.iter().map(|unit| unit.records()).sum();
-        !self.is_closing() && units.len() < MOST_UNITS && records <= few
+        let may_grow = !self.is_closing() && units.len() < MOST_UNITS;
+        may_grow.then(|| units.iter().map(|unit| unit.records()).sum())
     }
 
     /// The first unit goes back in one piece, records in it that are handled included. So everything above it is

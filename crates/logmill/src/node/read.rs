@@ -46,7 +46,11 @@ struct Run {
 }
 
 /// Runs that are read together: one, or several lanes of one partition.
-struct Runs(Vec<Run>);
+struct Runs {
+    list: Vec<Run>,
+    /// Of each lane of the partition, the place in the list; none if it is not read. Empty where there are no lanes.
+    lanes: Vec<Option<usize>>,
+}
 
 impl Reading {
     /// Reads runs to their end, those of lanes after what was taken of them before: their records come to the queue in
@@ -66,39 +70,39 @@ impl Reading {
 
     /// Reads runs to their end. Whatever goes wrong, each of their units ends: settled, or back in the queue.
     async fn read(self, runs: Vec<VecDeque<Arc<InHand>>>) {
-        let mut runs = Runs(runs.into_iter().filter_map(Run::new).collect());
+        let mut runs = Runs::new(runs.into_iter().filter_map(Run::new).collect());
         while let Err(problem) = self.read_on(&mut runs).await {
             match problem {
                 Error::Deleted { log_start, .. } => {
-                    runs.0.iter_mut().for_each(|run| self.skip(run, log_start, GapCause::Retention));
+                    runs.list.iter_mut().for_each(|run| self.skip(run, log_start, GapCause::Retention));
                 }
                 problem => {
-                    if let Some(unit) = runs.0.iter().find_map(|run| run.units.front()) {
+                    if let Some(unit) = runs.list.iter().find_map(|run| run.units.front()) {
                         let partition = &unit.lease.partition.partition;
                         warn!(%partition, offset = runs.position(), %problem, "cannot read; trying again later");
                     }
-                    return runs.0.iter_mut().for_each(|run| self.give_up(run, AGAIN));
+                    return runs.list.iter_mut().for_each(|run| self.give_up(run, AGAIN));
                 }
             }
         }
     }
 
     async fn read_on(&self, runs: &mut Runs) -> Result<()> {
-        let Some(unit) = runs.0.iter().find_map(|run| run.units.front()) else { return Ok(()) };
+        let Some(unit) = runs.list.iter().find_map(|run| run.units.front()) else { return Ok(()) };
         let key = unit.lease.partition.clone();
         let range = runs.position()..runs.end();
         let mut reader = self.client.fetch_range(key.partition, Some(key.topic_id), range, &self.options);
         let mut decompressor = Decompressor::new(Limits::default());
         while let Some(fetched) = reader.next().await? {
             let now = tokio::time::Instant::now();
-            if !runs.0.iter().flat_map(|run| &run.units).any(|unit| unit.is_live(now)) {
+            if !runs.list.iter().flat_map(|run| &run.units).any(|unit| unit.is_live(now)) {
                 debug!(partition = %key.lane, "reading stops: none of the units is in hand any more");
-                runs.0.iter_mut().for_each(|run| self.give_up(run, Duration::ZERO));
+                runs.list.iter_mut().for_each(|run| self.give_up(run, Duration::ZERO));
                 return Ok(());
             }
             self.deliver(runs, fetched, &mut decompressor).await?;
         }
-        runs.0.iter_mut().for_each(|run| self.advance(run, run.end));
+        runs.list.iter_mut().for_each(|run| self.advance(run, run.end));
         Ok(())
     }
 
@@ -113,9 +117,10 @@ impl Reading {
         for batch in fetched.batches {
             self.state.queue.room().await;
             let records = batch.records(decompressor).map_err(|error| corrupt(runs, &error))?;
-            for record in records.into_owned() {
-                let record = record.map_err(|error| corrupt(runs, &error))?;
-                let Some(run) = runs.of(&record) else { continue };
+            let mut records = records.into_owned();
+            while let Some(chosen) = records.next_chosen(|offset, key| runs.index_of(offset, key)) {
+                let (index, record) = chosen.map_err(|error| corrupt(runs, &error))?;
+                let run = &mut runs.list[index];
                 if run.units.front().is_some_and(|unit| record.offset >= unit.lease.range.end()) {
                     self.queue(&mut portion);
                     self.advance(run, record.offset);
@@ -137,7 +142,7 @@ impl Reading {
             self.queue(&mut portion);
         }
         // Control records, aborted ones, holes of compaction and other lanes' records count as read.
-        for run in &mut runs.0 {
+        for run in &mut runs.list {
             self.advance(run, fetched.position.min(run.end));
         }
         Ok(())
@@ -219,31 +224,34 @@ impl Run {
 }
 
 impl Runs {
+    fn new(list: Vec<Run>) -> Self {
+        let of = list.first().map_or(0, |run| run.lane.of);
+        let place = |lane| list.iter().position(|run| run.lane.index == lane);
+        Self { lanes: (0..of).map(place).collect(), list }
+    }
+
     /// Every offset below it was read by all.
     fn position(&self) -> Offset {
-        let open = self.0.iter().filter(|run| !run.units.is_empty());
+        let open = self.list.iter().filter(|run| !run.units.is_empty());
         open.map(|run| run.position).min().unwrap_or(0)
     }
 
     fn end(&self) -> Offset {
-        self.0.iter().map(|run| run.end).max().unwrap_or(0)
+        self.list.iter().map(|run| run.end).max().unwrap_or(0)
     }
 
-    /// The run that a record belongs to, unless it is of another lane or was read before.
-    fn of(&mut self, record: &OwnedRecord) -> Option<&mut Run> {
-        let first = self.0.first()?;
-        let index = if first.lane.is_whole() {
-            0
-        } else {
-            let lane = lane_of(record.key.as_deref(), record.offset, first.lane.of);
-            self.0.iter().position(|run| run.lane.index == lane)?
+    /// The place of the run that a record belongs to, unless it is of another lane or was read before.
+    fn index_of(&self, offset: Offset, key: Option<&[u8]>) -> Option<usize> {
+        let index = match self.lanes.len() {
+            0 => 0,
+            of => self.lanes.get(usize::from(lane_of(key, offset, of as u16))).copied()??,
         };
-        self.0.get_mut(index).filter(|run| (run.position..run.end).contains(&record.offset))
+        self.list.get(index).filter(|run| (run.position..run.end).contains(&offset)).map(|_| index)
     }
 }
 
 fn corrupt(runs: &Runs, error: &dyn std::fmt::Display) -> Error {
-    let unit = runs.0.iter().find_map(|run| run.units.front());
+    let unit = runs.list.iter().find_map(|run| run.units.front());
     let partition = unit.map(|unit| unit.lease.partition.partition.clone());
     Error::Corrupt {
         partition: partition.unwrap_or_else(|| Partition::new("", -1)),

@@ -30,6 +30,9 @@ const RECORD: u64 = 256;
 /// A lane is extended when no more of its records than this are left in hand, or than there are handlers.
 const FEW: usize = 100;
 
+/// Others with at most so many times as many left are extended with it.
+const SOON: usize = 4;
+
 /// A unit's name among those in hand.
 pub(super) type UnitKey = (PartitionKey, Offset);
 
@@ -147,11 +150,18 @@ impl NodeState {
         unit
     }
 
-    /// The lanes in hand of which more is worth taking, at most so many.
+    /// The lanes in hand of which more is worth taking, at most so many, those with the least left first. As soon as
+    /// one is, so are others with a little more left: lanes that are taken together are fetched and decoded once.
     pub(crate) fn lanes_to_extend(&self, most: usize) -> Vec<PartitionKey> {
         let few = self.settings.concurrency.max(FEW);
         let lanes = lock(&self.lanes);
-        lanes.values().filter(|lane| lane.wants_more(few)).map(|lane| lane.key.clone()).take(most).collect()
+        let mut left: Vec<_> = lanes.values().filter_map(|lane| Some((lane.left()?, &lane.key))).collect();
+        left.sort_unstable();
+        if left.first().is_none_or(|(least, _)| *least > few) {
+            return Vec::new();
+        }
+        let soon = left.into_iter().take_while(|(left, _)| *left <= SOON * few);
+        soon.map(|(_, lane)| lane.clone()).take(most).collect()
     }
 
     /// The units in hand.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logmill_protocol::ids::{Offset, PartitionKey};
-use logmill_protocol::work::{Lease, MAX_TAKEN, Range, Rest, Settle, Take};
+use logmill_protocol::work::{LANE_RUN, Lease, MAX_TAKEN, Range, Rest, Settle, Take};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -80,14 +80,15 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             continue;
         }
         let (asked, seen) = (Instant::now(), state.store.version());
+        let extended = state.lanes_to_extend(MAX_TAKEN as usize);
         let request = Take {
             node: state.settings.node.clone(),
             nonce: state.nonce(),
             lease_ms: state.settings.lease_ms(),
-            max_units,
-            extend: state.lanes_to_extend(MAX_TAKEN as usize),
+            // A whole run of each.
+            max_units: max_units.max((extended.len() * LANE_RUN) as u32).min(MAX_TAKEN),
+            extend: extended.clone(),
         };
-        let extended = request.extend.clone();
         match state.store.take(request).await {
             Ok(taken) if taken.leases.is_empty() => {
                 let wait = taken.next_in_ms.map_or(IDLE, Duration::from_millis).min(IDLE);

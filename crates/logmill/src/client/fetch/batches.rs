@@ -5,7 +5,8 @@ use logmill_protocol::error::DecodeError;
 use logmill_protocol::ids::{Offset, Partition};
 use logmill_protocol::messages::fetch::PartitionData;
 use logmill_protocol::records::{
-    AbortedTransactions, Batch, BatchError, Batches, Decompressor, OwnedRecord, PartialBatch, Record, Records,
+    AbortedTransactions, Batch, BatchError, Batches, Decompressor, OwnedRecord, OwnedRecords, PartialBatch,
+    Record, Records,
 };
 
 use super::Isolation;
@@ -74,17 +75,52 @@ impl VisibleRecords {
     }
 
     /// The records, in order, each holding on to the batch's buffer: for those that outlive it.
-    pub fn into_owned(self) -> impl Iterator<Item = Result<OwnedRecord, BatchError>> {
-        let (from, end) = (self.from, self.end);
-        let records = self.records.into_owned();
-        let records = records.skip_while(move |record| matches!(record, Ok(it) if it.offset < from));
-        records.take_while(move |record| !matches!(record, Ok(it) if it.offset >= end))
+    #[must_use]
+    pub fn into_owned(self) -> VisibleOwnedRecords {
+        VisibleOwnedRecords { records: self.records.into_owned(), from: self.from, end: self.end }
     }
 
     /// All records of the batch, those that were not asked for included.
     #[must_use]
     pub fn whole_batch(&self) -> &Records {
         &self.records
+    }
+}
+
+/// The records of a batch that were asked for, each holding on to the batch's buffer. A malformed one is an error,
+/// after which the iteration ends.
+#[derive(Clone, Debug)]
+pub struct VisibleOwnedRecords {
+    records: OwnedRecords,
+    from: Offset,
+    end: Offset,
+}
+
+impl VisibleOwnedRecords {
+    /// The next record for which `choose`, given its offset and key, answers something, with the answer. Those that
+    /// are passed over cost little.
+    pub fn next_chosen<T>(
+        &mut self,
+        mut choose: impl FnMut(Offset, Option<&[u8]>) -> Option<T>,
+    ) -> Option<Result<(T, OwnedRecord), BatchError>> {
+        let (from, end) = (self.from, self.end);
+        let next = self.records.next_chosen(|offset, key| match offset {
+            _ if offset >= end => Some(None),
+            _ if offset < from => None,
+            _ => choose(offset, key).map(Some),
+        })?;
+        match next {
+            Ok((chosen, record)) => Some(Ok((chosen?, record))),
+            Err(problem) => Some(Err(problem)),
+        }
+    }
+}
+
+impl Iterator for VisibleOwnedRecords {
+    type Item = Result<OwnedRecord, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.next_chosen(|_, _| Some(()))?.map(|((), record)| record))
     }
 }
 

@@ -14,7 +14,7 @@ mod stream;
 mod trouble;
 mod watch;
 
-pub use batches::{Fetched, VisibleBatch, VisibleRecords};
+pub use batches::{Fetched, VisibleBatch, VisibleOwnedRecords, VisibleRecords};
 pub use options::{FetchOptions, Isolation};
 pub use range::RangeReader;
 pub(crate) use sizing::Sizing;
