@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod config;
+pub mod control;
 mod error;
 pub mod inspect;
 pub mod ledger;

@@ -5,6 +5,7 @@
 
 mod rig;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ async fn the_topic_is_made_with_the_first_entry_and_the_newest_word_on_a_key_cou
     let settings = client.admin().topic_settings(ledger.topic()).await.unwrap();
     assert_eq!(settings["cleanup.policy"], "compact");
     let topic = client.topic(ledger.topic()).await.unwrap();
-    assert_eq!((topic.partitions.len(), topic.partitions[0].replicas.len()), (1, 3));
+    assert_eq!((topic.partitions.len(), topic.partitions[0].replicas.len()), (2, 3));
 
     rig.cluster.compact(ledger.topic(), 0);
     let again = Ledger::open(&rig.client().await, "billing");
@@ -130,7 +131,7 @@ async fn a_topic_that_may_not_be_made_is_told_with_the_command_that_makes_it() {
     let text = ledger.append(&letter(1).entry().unwrap()).await.unwrap_err().to_string();
     assert!(text.contains("logmill topic create -b"), "{text}");
     assert!(
-        text.contains("-t logmill.ledger.billing --replication 3 --config cleanup.policy=compact"),
+        text.contains("-t logmill.ledger.billing --partitions 2 --replication 3 --config cleanup.policy=compact"),
         "{text}"
     );
     rig.cluster.clear_faults();
@@ -141,22 +142,27 @@ async fn key(follow: &mut Follow) -> Option<(String, bool)> {
     match timeout(Duration::from_secs(60), follow.next()).await.expect("nothing comes") {
         Followed::Entry(logged) => Some((logged.key.to_string(), logged.value.is_some())),
         Followed::CaughtUp => None,
+        Followed::Forbidden(problem) => panic!("{problem}"),
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_follows_gets_what_there_is_and_then_what_comes() {
+async fn who_follows_gets_what_is_asked_and_then_what_comes_and_no_dead_letters() {
     let (_rig, _, ledger) = ledger().await;
+    let pause = EntryKey::of_partition("pause", &Partition::new("orders", 2));
+    let entry = Entry::new(pause.clone(), &BTreeMap::from([("by", "ann")])).unwrap();
     let mut early = ledger.follow();
     assert_eq!(key(&mut early).await, None, "there is nothing");
     ledger.append(&letter(1).entry().unwrap()).await.unwrap();
+    ledger.append(&entry).await.unwrap();
     let mut late = ledger.follow();
-    let first = Some(("dead/orders/2/1".to_owned(), true));
+    let first = Some(("pause/orders/2".to_owned(), true));
     assert_eq!(key(&mut early).await, first);
     assert_eq!(key(&mut late).await, first);
     assert_eq!(key(&mut late).await, None);
-    ledger.remove(&letter(1).key()).await.unwrap();
+    ledger.remove(&pause).await.unwrap();
     for follow in [&mut early, &mut late] {
-        assert_eq!(key(follow).await, Some(("dead/orders/2/1".to_owned(), false)));
+        assert_eq!(key(follow).await, Some(("pause/orders/2".to_owned(), false)));
     }
+    assert_eq!(offsets(&ledger).await, [1]);
 }

@@ -6,13 +6,14 @@
 //!
 //! ```text
 //! logmill1 g=7 t=AAECAwQFBgcICQoLDA0ODw n=6 d=3+10,1+4
-//! logmill1 g=7 t=AAECAwQFBgcICQoLDA0ODw n=6 l=0:3+10,1+4;20;5
+//! logmill1 g=7 t=AAECAwQFBgcICQoLDA0ODw n=6 r=99 l=0:3+10,1+4;20;5
 //! ```
 //!
 //! generation 7, of the topic with that id, which had 6 partitions when the group first read it;
 //! settled above the watermark: after 3 offsets 10, and after 1 more 4. The second is of a partition in
 //! three lanes: how far each one's watermark is above the committed offset, which is the least of
-//! them, and the ranges that are settled above it.
+//! them, and the ranges that are settled above it. The last thing an operator asked for there and got is
+//! the rewind 99.
 
 mod text;
 
@@ -36,6 +37,8 @@ pub struct CommitMetadata {
     /// How many partitions the topic had when the group first read it; one added later begins at its
     /// first record, whatever the group's start policy.
     pub first_partitions: i32,
+    /// The id of the last rewind that was done; 0 for none.
+    pub rewind: u64,
     /// How many lanes the partition is split into; 0 if it is whole.
     pub of: u16,
     /// What is settled in each lane. A whole partition is the only one.
@@ -60,6 +63,7 @@ impl CommitMetadata {
             generation: Generation(0),
             topic_id: Uuid::ZERO,
             first_partitions: 0,
+            rewind: 0,
             of: 0,
             lanes: vec![LaneProgress { watermark, done: RangeSet::new() }],
         }
@@ -71,12 +75,24 @@ impl CommitMetadata {
         self.lanes.iter().map(|lane| lane.watermark).min().unwrap_or(0)
     }
 
+    /// The same, with everything from `to` on still to do and everything below it settled, in all lanes, as the rewind
+    /// with this id asks.
+    #[must_use]
+    pub fn rewound(mut self, to: Offset, rewind: u64) -> Self {
+        self.lanes.fill(LaneProgress { watermark: to, done: RangeSet::new() });
+        self.rewind = rewind;
+        self
+    }
+
     /// Writes it for a commit of [`CommitMetadata::watermark`]. Settled ranges that do not fit are left
     /// out, the highest of each lane first: after a rebuild their records are handled again.
     #[must_use]
     pub fn encode(&self) -> String {
-        let text =
+        let mut text =
             format!("{VERSION} g={} t={} n={} ", self.generation, self.topic_id, self.first_partitions);
+        if self.rewind != 0 {
+            text += &format!("r={} ", self.rewind);
+        }
         let room = MAX_METADATA.saturating_sub(text.len());
         text + &match self.lanes.as_slice() {
             [whole] if self.of == 0 => text::write_whole(whole, room),
@@ -100,6 +116,7 @@ impl CommitMetadata {
                 "g" => metadata.generation = Generation(value.parse().ok().filter(|g| *g <= 1 << 53)?),
                 "t" => metadata.topic_id = value.parse().ok()?,
                 "n" => metadata.first_partitions = value.parse().ok()?,
+                "r" => metadata.rewind = value.parse().ok()?,
                 "d" => whole = Some(text::read_whole(value, watermark)?),
                 "l" => lanes = Some(text::read_lanes(value, watermark)?),
                 // A later version may add words; what is known still holds.
@@ -131,7 +148,8 @@ mod tests {
     }
 
     fn metadata(of: u16, lanes: Vec<LaneProgress>) -> CommitMetadata {
-        CommitMetadata { generation: Generation(7), topic_id: Uuid([7; 16]), first_partitions: 6, of, lanes }
+        let (generation, topic_id) = (Generation(7), Uuid([7; 16]));
+        CommitMetadata { generation, topic_id, first_partitions: 6, rewind: 0, of, lanes }
     }
 
     #[test]
@@ -148,6 +166,15 @@ mod tests {
             assert_eq!(text, format!("logmill1 g=7 t=BwcHBwcHBwcHBwcHBwcHBw n=6 {expected}"));
             assert_eq!(CommitMetadata::decode(&text, 100), Some(written));
         }
+    }
+
+    #[test]
+    fn a_rewind_sets_all_lanes_and_is_known_afterwards() {
+        let before = metadata(2, vec![progress(100, &[(103, 113)]), progress(120, &[])]);
+        let text = before.rewound(40, 99).encode();
+        assert_eq!(text, "logmill1 g=7 t=BwcHBwcHBwcHBwcHBwcHBw n=6 r=99 l=0;0");
+        let after = CommitMetadata::decode(&text, 40).unwrap();
+        assert_eq!((after.rewind, after.lanes), (99, vec![progress(40, &[]); 2]));
     }
 
     fn is_prefix(read: &LaneProgress, written: &LaneProgress) -> bool {
@@ -189,6 +216,7 @@ mod tests {
         let far = |lane| progress(if lane == 9 { 0 } else { MAX_OFFSET - i64::from(lane) }, &[]);
         let mut written = metadata(MAX_LANES, (0..MAX_LANES).map(far).collect());
         (written.generation, written.first_partitions) = (Generation(1 << 53), i32::MAX);
+        written.rewind = 1 << 53;
         let text = written.encode();
         assert!(text.len() <= MAX_METADATA, "{}", text.len());
         let read = CommitMetadata::decode(&text, 0).unwrap();
@@ -240,12 +268,12 @@ mod tests {
         #[test]
         fn any_progress_reads_back(
             lanes in prop::collection::vec(lane(), 1..40),
-            whole: bool, generation in 0..1u64 << 53, id: [u8; 16], first_partitions: i32,
+            whole: bool, generation in 0..1u64 << 53, id: [u8; 16], first_partitions: i32, rewind: u64,
         ) {
             let lanes = if whole { lanes[..1].to_vec() } else { lanes };
             let of = if whole { 0 } else { lanes.len() as u16 };
             let (generation, topic_id) = (Generation(generation), Uuid(id));
-            let written = CommitMetadata { generation, topic_id, first_partitions, of, lanes };
+            let written = CommitMetadata { generation, topic_id, first_partitions, rewind, of, lanes };
             let text = written.encode();
             prop_assert_eq!(CommitMetadata::decode(&text, written.watermark()), Some(written));
         }

@@ -9,6 +9,36 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
+/// The kind of entry that says what is paused.
+pub(crate) const PAUSE: &str = "pause";
+
+/// The kind of entry that asks the organiser of a partition to go on at another offset.
+pub(crate) const REWIND: &str = "rewind";
+
+/// The kind of entry that says which offsets an operator had the group pass over.
+pub(crate) const SKIPPED: &str = "skipped";
+
+/// Which partition of the ledger an entry is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// What became of records.
+    Records,
+    /// What operators ask of the group.
+    Asked,
+}
+
+impl Shelf {
+    pub(super) const fn partition(self) -> i32 {
+        match self {
+            Self::Records => 0,
+            Self::Asked => 1,
+        }
+    }
+
+    /// How many there are.
+    pub(super) const COUNT: u32 = 2;
+}
+
 /// The version of the values. It grows when an older logmill could misread a newer one's.
 const VERSION: u32 = 1;
 
@@ -52,6 +82,15 @@ impl EntryKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Which shelf an entry with this key is on.
+    #[must_use]
+    pub fn shelf(&self) -> Shelf {
+        match self.kind() {
+            PAUSE | REWIND => Shelf::Asked,
+            _ => Shelf::Records,
+        }
     }
 
     /// Its kind.
@@ -141,6 +180,12 @@ impl Entry {
             )));
         }
         serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+impl<V> Logged<V> {
+    pub(crate) fn new(key: EntryKey, value: V, at: Offset, written_ms: i64) -> Self {
+        Self { key, value, at, written_ms }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The entries of a ledger and then those to come: for whoever acts on what others ask there.
+//! What operators ask of a group, as it stands in its ledger, and then what they ask from then on.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,20 +9,23 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::Ledger;
-use super::entry::Logged;
+use super::entry::{Logged, Shelf};
+use super::topic::is_forbidden;
 use crate::client::fetch::{Position, RecordStream};
 use crate::error::{Error, Result};
 
 /// How often it is looked whether the ledger exists by now, or can be read again.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What following a ledger gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Followed {
     /// An entry, or that it was taken away. The last word on a key counts; older ones may come before it.
     Entry(Logged<Option<Bytes>>),
     /// All that the ledger had when it was opened has been given. Told once.
     CaughtUp,
+    /// This client may not read the ledger. Told once; it is tried again.
+    Forbidden(Error),
 }
 
 /// Follows a ledger. Made by [`Ledger::follow`].
@@ -34,10 +37,12 @@ pub struct Follow {
     /// Up to here the log went when it was opened; `None` once that was told.
     caught_up_at: Option<Offset>,
     position: Offset,
+    /// It was told that it may not be read.
+    forbidden: bool,
 }
 
 impl Ledger {
-    /// All entries, and then every new one as it comes. The ledger need not exist yet.
+    /// All that operators ask of the group, and then whatever comes. The ledger need not exist yet.
     #[must_use]
     pub fn follow(&self) -> Follow {
         Follow {
@@ -46,6 +51,7 @@ impl Ledger {
             waiting: VecDeque::new(),
             caught_up_at: Some(Offset::MAX),
             position: 0,
+            forbidden: false,
         }
     }
 }
@@ -65,6 +71,10 @@ impl Follow {
             if let Err(problem) = self.step().await {
                 debug!(topic = self.ledger.topic(), %problem, "the ledger is not read for the time being");
                 self.stream = None;
+                if is_forbidden(&problem) && !self.forbidden {
+                    self.forbidden = true;
+                    return Followed::Forbidden(problem);
+                }
                 sleep(LOOK).await;
             }
         }
@@ -91,7 +101,7 @@ impl Follow {
     }
 
     async fn open(&mut self) -> Result<()> {
-        let Some(range) = self.ledger.range().await? else {
+        let Some(range) = self.ledger.range(Shelf::Asked).await? else {
             if self.caught_up_at.is_some() {
                 (self.caught_up_at, self.position) = (Some(0), 0);
             } else {
@@ -103,7 +113,7 @@ impl Follow {
         if self.caught_up_at.is_some() {
             (self.caught_up_at, self.position) = (Some(range.end), start);
         }
-        let place = (self.ledger.place(), Position::at(start));
+        let place = (self.ledger.place(Shelf::Asked), Position::at(start));
         self.stream = Some(self.ledger.inner.client.stream([place], &self.ledger.fetch_options()));
         Ok(())
     }

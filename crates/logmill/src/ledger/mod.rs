@@ -1,5 +1,6 @@
-//! The ledger: a group's compacted Kafka topic, which keeps what must outlive the store. Dead letters
-//! today; a kind of entry each for what else a group has to remember.
+//! The ledger: a group's compacted Kafka topic, which keeps what must outlive the store. Partition 0 has what became
+//! of records: dead letters, and what was skipped. Partition 1 has what operators ask of the group, which every node
+//! follows; so it reads none of the payloads that dead letters keep.
 //!
 //! | file | has |
 //! |---|---|
@@ -23,7 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use logmill_protocol::ids::Partition;
 
 pub use self::dead::{DEAD, DeadLetter, DeadReason, DeadRecord};
-pub use self::entry::{Entry, EntryKey, Logged};
+pub use self::entry::{Entry, EntryKey, Logged, Shelf};
+pub(crate) use self::entry::{PAUSE, REWIND, SKIPPED};
 pub use self::follow::{Follow, Followed};
 pub use self::payload::Payload;
 pub use self::read::Entries;
@@ -80,8 +82,8 @@ impl Ledger {
         &self.inner.topic
     }
 
-    fn place(&self) -> Partition {
-        Partition::new(self.topic(), 0)
+    fn place(&self, shelf: Shelf) -> Partition {
+        Partition::new(self.topic(), shelf.partition())
     }
 
     /// Writes an entry, in place of the one with its key. Returns when all in-sync replicas have it.
@@ -91,7 +93,7 @@ impl Ledger {
     /// and not permitted to be made, or not be compacted; the text has the command that mends it.
     pub async fn append(&self, entry: &Entry) -> Result<()> {
         let record = Record::to(self.topic()).key(entry.key.as_str()).value(entry.value());
-        self.write(record).await
+        self.write(record.partition(entry.key.shelf().partition())).await
     }
 
     /// Takes the entry with this key away. Returns when all in-sync replicas know.
@@ -99,12 +101,13 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::append`].
     pub async fn remove(&self, key: &EntryKey) -> Result<()> {
-        self.write(Record::to(self.topic()).key(key.as_str())).await
+        let record = Record::to(self.topic()).key(key.as_str());
+        self.write(record.partition(key.shelf().partition())).await
     }
 
     async fn write(&self, record: Record<'_>) -> Result<()> {
         let outcome = match self.writer().await {
-            Ok(writer) => writer.send(record.partition(0)).await.map(drop).map_err(Into::into),
+            Ok(writer) => writer.send(record).await.map(drop).map_err(Into::into),
             Err(problem) => Err(problem),
         };
         if outcome.is_err() {

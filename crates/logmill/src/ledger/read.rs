@@ -8,12 +8,12 @@ use logmill_protocol::ids::Offset;
 use logmill_protocol::records::{Decompressor, Limits};
 
 use super::Ledger;
-use super::entry::{EntryKey, Logged};
+use super::entry::{EntryKey, Logged, Shelf};
 use crate::client::admin::OffsetAt;
 use crate::client::fetch::{FetchOptions, Fetched, Isolation, RangeReader};
 use crate::error::{Error, Result};
 
-/// The entries that a ledger had when it was asked; made by [`Ledger::entries`].
+/// The entries that a shelf of a ledger had when it was asked; made by [`Ledger::entries`] and [`Ledger::asked`].
 #[derive(Debug)]
 pub struct Entries {
     ledger: Ledger,
@@ -23,10 +23,11 @@ pub struct Entries {
     waiting: VecDeque<Logged>,
 }
 
-/// The log of a ledger, from where it stands to an end.
+/// The log of a shelf, from where it stands to an end.
 #[derive(Debug)]
 struct Scan {
     reader: RangeReader,
+    shelf: Shelf,
     start: Offset,
     end: Offset,
 }
@@ -56,17 +57,29 @@ impl Entries {
 }
 
 impl Ledger {
-    /// The entries that the ledger has as of now, the newest value of each key. Holds the keys in memory, and
-    /// what one fetch brings of values. A ledger that does not exist is empty.
+    /// The entries that the ledger has of records as of now, the newest value of each key. Holds the keys in memory,
+    /// and what one fetch brings of values. A ledger that does not exist is empty.
     ///
     /// # Errors
     /// It cannot be read.
     pub async fn entries(&self) -> Result<Entries> {
+        self.entries_of(Shelf::Records).await
+    }
+
+    /// What operators ask of the group as of now, as [`Ledger::entries`].
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn asked(&self) -> Result<Entries> {
+        self.entries_of(Shelf::Asked).await
+    }
+
+    async fn entries_of(&self, shelf: Shelf) -> Result<Entries> {
         let mut newest = HashMap::new();
         let mut scan = None;
-        if let Some(range) = self.range().await? {
+        if let Some(range) = self.range(shelf).await? {
             // Twice: which value of a key is its newest is known only at the end.
-            let mut keys = self.scan_of(range.clone());
+            let mut keys = self.scan_of(shelf, range.clone());
             while let Some(found) = self.scan(&mut keys).await? {
                 for logged in found {
                     match logged.value {
@@ -75,7 +88,7 @@ impl Ledger {
                     };
                 }
             }
-            scan = Some(self.scan_of(range));
+            scan = Some(self.scan_of(shelf, range));
         }
         Ok(Entries { ledger: self.clone(), newest, scan, waiting: VecDeque::new() })
     }
@@ -108,13 +121,14 @@ impl Ledger {
         Ok(all)
     }
 
-    /// From where to where the log is now; none if the topic does not exist.
-    pub(super) async fn range(&self) -> Result<Option<Range<Offset>>> {
+    /// From where to where the log is now; none if there is none.
+    pub(super) async fn range(&self, shelf: Shelf) -> Result<Option<Range<Offset>>> {
         let admin = self.inner.client.admin();
-        if admin.describe_topics(&[self.topic()]).await?.is_empty() {
+        let topic = admin.describe_topics(&[self.topic()]).await?.into_iter().next();
+        if topic.is_none_or(|topic| topic.partitions.len() <= shelf.partition() as usize) {
             return Ok(None);
         }
-        let (place, isolation) = (self.place(), Isolation::Uncommitted);
+        let (place, isolation) = (self.place(shelf), Isolation::Uncommitted);
         let start = admin.offset_at(&place, OffsetAt::Start, isolation).await?.offset;
         let end = admin.offset_at(&place, OffsetAt::End, isolation).await?.offset;
         Ok(Some(start.unwrap_or(0)..end.unwrap_or(0)))
@@ -128,9 +142,10 @@ impl Ledger {
         options
     }
 
-    fn scan_of(&self, Range { start, end }: Range<Offset>) -> Scan {
+    fn scan_of(&self, shelf: Shelf, Range { start, end }: Range<Offset>) -> Scan {
         let options = self.fetch_options();
-        Scan { reader: self.inner.client.fetch_range(self.place(), None, start..end, &options), start, end }
+        let reader = self.inner.client.fetch_range(self.place(shelf), None, start..end, &options);
+        Scan { reader, shelf, start, end }
     }
 
     /// What the next fetch brings; none at the end.
@@ -141,7 +156,7 @@ impl Ledger {
                 Ok(None) => return Ok(None),
                 // Somebody cut its beginning off meanwhile.
                 Err(Error::Deleted { log_start, .. }) if log_start > scan.start => {
-                    *scan = self.scan_of(log_start.min(scan.end)..scan.end);
+                    *scan = self.scan_of(scan.shelf, log_start.min(scan.end)..scan.end);
                 }
                 Err(problem) => return Err(problem),
             }
@@ -154,7 +169,7 @@ impl Ledger {
         let mut entries = Vec::new();
         for batch in fetched.batches {
             let damaged = |problem: &dyn std::fmt::Display| Error::Corrupt {
-                partition: self.place(),
+                partition: fetched.partition.clone(),
                 offset: batch.batch().base_offset(),
                 reason: problem.to_string(),
             };

@@ -82,23 +82,27 @@ impl NodeState {
         self.drop_waiting(|received| Arc::ptr_eq(&received.unit, unit));
     }
 
-    /// Stops work on units for which `which` holds: what no handler has begun goes back to the queue,
-    /// what one has is waited for until `deadline`, and then given up.
-    pub(crate) async fn give_back(self: &Arc<Self>, which: impl Fn(&InHand) -> bool, deadline: Instant) {
-        let mine = |state: &Self| state.units().into_iter().filter(|unit| which(unit)).collect::<Vec<_>>();
-        for unit in mine(self) {
+    /// Begins nothing more of the units for which `which` holds: what no handler has begun goes back to the queue.
+    pub(crate) fn let_rest(self: &Arc<Self>, which: impl Fn(&InHand) -> bool) {
+        for unit in self.units().into_iter().filter(|unit| which(unit)) {
             unit.lane.iter().for_each(|lane| lane.close());
             unit.give_back(0);
         }
         self.drop_waiting(|received| which(&received.unit));
-        for unit in mine(self) {
+        for unit in self.units().into_iter().filter(|unit| which(unit)) {
             self.let_go_of(&unit, unit.let_failed_go());
         }
+    }
+
+    /// Stops work on units for which `which` holds: what no handler has begun goes back to the queue,
+    /// what one has is waited for until `deadline`, and then given up.
+    pub(crate) async fn give_back(self: &Arc<Self>, which: impl Fn(&InHand) -> bool, deadline: Instant) {
+        self.let_rest(&which);
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            let left = mine(self);
+            let left: Vec<_> = self.units().into_iter().filter(|unit| which(unit)).collect();
             if left.is_empty() {
                 return;
             }

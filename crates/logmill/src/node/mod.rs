@@ -16,11 +16,13 @@
 //! | `state` | what a node's tasks share |
 //! | `finish`, `verdict` | what becomes of records |
 //! | `ending`, `letting_go` | what becomes of units |
+//! | `asked` | what operators ask of the group |
 //! | `dead`, `dead_topic`, `failures` | records given up on |
 //! | `quarantine` | units that nodes died with |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 
+mod asked;
 mod builder;
 mod dead;
 mod dead_topic;
@@ -118,6 +120,7 @@ impl Node {
             take: Some(engine.spawn(take::run(state.clone(), reading))),
             organise: Some(engine.spawn(organise)),
             tasks: vec![
+                engine.spawn(asked::follow(state.clone())),
                 engine.spawn(lease::renew(state.clone())),
                 engine.spawn(lease::retry(state.clone(), slots)),
             ],

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Heard;
 use super::dead::DeadLetters;
 use super::failures::FirstFailures;
 use super::in_hand::InHand;
@@ -53,6 +54,8 @@ pub(crate) struct NodeState {
     unread: AtomicU64,
     /// Cancelled: no more units are taken.
     pub(crate) quiet: CancellationToken,
+    /// What operators ask of the group.
+    pub(crate) asked: Heard,
     /// Where records go that are given up on.
     pub(crate) dead: DeadLetters,
     pub(super) first_failures: FirstFailures,
@@ -102,6 +105,7 @@ impl NodeState {
             ended: Notify::new(),
             unread: AtomicU64::new(0),
             quiet: CancellationToken::new(),
+            asked: Heard::default(),
             dead,
             first_failures: FirstFailures::default(),
             letting_go: Mutex::default(),

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A unit that this node cannot work on now is visible to others again after this long.
 pub(super) const ELSEWHERE_MS: u64 = 1_000;
 
+/// A unit of a topic or partition that is paused is looked at again after this long.
+const PAUSED_MS: u64 = 5_000;
+
 /// How much work to have at hand: what the handlers did in the last [`AHEAD`], and never less than one
 /// record for each.
 struct Pace {
@@ -69,7 +72,7 @@ impl Pace {
 /// Takes units until the node is quiet.
 pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
     let mut pace = Pace { since: Instant::now(), handed: 0, target: 0, unit: 100 };
-    while !state.quiet.is_cancelled() {
+    while let Some(()) = state.quiet.run_until_cancelled(state.asked.until_work_is_allowed()).await {
         let drained = state.queue.drained.notified();
         tokio::pin!(drained);
         drained.as_mut().enable();
@@ -103,15 +106,19 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             Ok(taken) => {
                 debug!(units = taken.leases.len(), "took units");
                 pace.saw(&taken.leases);
-                let (leases, suspects) = apart(&state, taken.leases);
-                for runs in together(runs(&state, leases, &extended, asked)) {
+                let leases = without_left_alone(&state, taken.leases);
+                let (leases, suspects) = apart(&state, leases);
+                let runs = runs(&state, leases, &extended, asked);
+                // A pause that was heard of since they were looked at has not seen them.
+                state.let_paused_rest();
+                for runs in together(runs) {
                     state.engine.spawn(reading.clone().read_in_turn(runs));
                 }
                 // One at a time, for which there may be other nodes.
                 let mut suspects = suspects.into_iter();
                 let first = suspects.next().filter(|lease| is_suspect(&state, lease));
                 for lease in suspects {
-                    state.engine.spawn(return_unworked(state.clone(), lease));
+                    state.engine.spawn(return_unworked(state.clone(), lease, ELSEWHERE_MS));
                 }
                 if let Some(lease) = first {
                     confine(&reading, lease, asked).await;
@@ -125,6 +132,24 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
             }
         }
     }
+}
+
+/// Puts back what is paused, or another process's from now on.
+fn without_left_alone(state: &Arc<NodeState>, mut leases: Vec<Lease>) -> Vec<Lease> {
+    let left_alone = leases.extract_if(.., |lease| {
+        let partition = &lease.partition.partition;
+        state.asked.is_paused(partition) || state.is_letting_go(partition)
+    });
+    for lease in left_alone {
+        let delay_ms = match state.asked.is_paused(&lease.partition.partition) {
+            // Nobody takes it before the group goes on.
+            true if state.asked.is_group_paused() => 0,
+            true => PAUSED_MS,
+            false => ELSEWHERE_MS,
+        };
+        state.engine.spawn(return_unworked(state.clone(), lease, delay_ms));
+    }
+    leases
 }
 
 /// Sets suspects apart, in a lane with all that follows: nothing may be handled before what comes before it.
@@ -179,8 +204,8 @@ fn runs(
     for lease in leases {
         // What follows units that were given up meanwhile must not be handled before them.
         let lost = extended.contains(&lease.partition) && !state.holds(&lease.partition);
-        if lost || lease.range.len() > MAX_TRACKED || state.is_letting_go(&lease.partition.partition) {
-            state.engine.spawn(return_unworked(state.clone(), lease));
+        if lost || lease.range.len() > MAX_TRACKED {
+            state.engine.spawn(return_unworked(state.clone(), lease, ELSEWHERE_MS));
             continue;
         }
         let unit = state.take_in(lease, asked);
@@ -212,8 +237,8 @@ fn follows(last: &Lease, next: &Lease) -> bool {
 }
 
 /// Puts a unit back without working on it: in pieces if it is too long to keep track of.
-async fn return_unworked(state: Arc<NodeState>, lease: Lease) {
-    let delay_ms = if lease.range.len() > MAX_TRACKED { 0 } else { ELSEWHERE_MS };
+async fn return_unworked(state: Arc<NodeState>, lease: Lease, delay_ms: u64) {
+    let delay_ms = if lease.range.len() > MAX_TRACKED { 0 } else { delay_ms };
     let mut rest = Vec::new();
     let mut at = lease.position;
     while let Some(left) = Range::new(at, lease.range.end()) {

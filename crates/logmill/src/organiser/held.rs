@@ -20,6 +20,8 @@ pub(super) struct HeldPartition {
     pub(super) lanes: Vec<HeldLane>,
     /// How many partitions the topic had when the group first read it.
     pub(super) first_partitions: i32,
+    /// The id of the last rewind that was done.
+    pub(super) rewind: u64,
     /// What its log was last seen to hold.
     pub(super) ends: LogEnds,
     /// There is more to plan than there was room for; planning goes on when some units end.
@@ -58,6 +60,7 @@ impl HeldPartition {
             generation: self.generation,
             topic_id: self.key.topic_id,
             first_partitions: self.first_partitions,
+            rewind: self.rewind,
             of: self.of,
             lanes,
         }

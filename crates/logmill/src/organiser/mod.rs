@@ -123,6 +123,7 @@ impl Organiser {
             Some(release) = self.leaving.next() => self.release(release).await,
             () = at(recover_at) => self.recover_unready().await,
             _ = commit.tick() => self.commit().await,
+            () = self.node.asked.rewinds.notified() => self.rewind(),
             () = at(self.full_at) => self.plan_full().await,
             grown = grown => self.grown(grown).await,
         }
@@ -198,6 +199,7 @@ impl Organiser {
                 Ok(held) => {
                     self.unready.remove(&partition);
                     self.watch.set(partition.clone(), held.planned());
+                    self.retire(&partition, held.rewind);
                     self.held.insert(partition, held);
                 }
                 // A rebalance came in between; a new token is on its way.
@@ -210,6 +212,32 @@ impl Organiser {
                 }
             }
         }
+    }
+
+    /// Partitions for which a rewind was asked are brought into agreement with that.
+    fn rewind(&mut self) {
+        for partition in self.held.keys().cloned().collect::<Vec<_>>() {
+            if self.node.asked.rewind_of(&partition).is_some() {
+                self.doubt(&partition);
+            }
+        }
+    }
+
+    /// What was asked of the partition and is done is taken out of the ledger.
+    fn retire(&self, partition: &Partition, rewind: u64) {
+        let asked = self.node.asked.rewinds_of(partition);
+        // The oldest first: the last one that is left is never one that was replaced.
+        let Some(done) = asked.iter().position(|asked| asked.id == rewind) else { return };
+        let (ledger, mut asked) = (self.node.dead.ledger.clone(), asked);
+        asked.truncate(done + 1);
+        self.node.engine.spawn(async move {
+            for rewind in asked {
+                if let Err(problem) = ledger.remove(&rewind.key()).await {
+                    warn!(partition = %rewind.partition, %problem, "a rewind that is done stays in the ledger for now");
+                    return;
+                }
+            }
+        });
     }
 
     /// Something does not fit what was known of the partition: find out anew.

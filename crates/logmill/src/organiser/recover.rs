@@ -13,6 +13,7 @@ use super::{Organiser, Problem};
 use crate::client::admin::OffsetAt;
 use crate::client::fetch::Isolation;
 use crate::client::membership::{Commit, MembershipToken};
+use crate::control::{Rewind, skipped};
 use crate::error::Error;
 use crate::node::Start;
 use crate::store::Store;
@@ -48,10 +49,16 @@ impl Organiser {
             _ => anchor,
         };
 
+        let rewind = self.node.asked.rewind_of(partition).filter(|asked| asked.id != anchor.rewind);
+        let anchor = match &rewind {
+            Some(rewind) => self.rewound(partition, anchor, rewind).await?,
+            None => anchor,
+        };
+
         let whole =
             stored.iter().flatten().filter(|lane| lane.generation == anchor.generation && !lane.is_torn());
         let boot = whole.clone().next().map(|lane| lane.boot);
-        let agrees = whole.filter(|lane| Some(lane.boot) == boot).count() == stored.len();
+        let agrees = whole.filter(|lane| Some(lane.boot) == boot).count() == stored.len() && rewind.is_none();
         let lanes = lanes_of(&key, anchor.of).into_iter().zip(&anchor.lanes).zip(&stored);
         let lane = |((key, progress), stored): ((_, &LaneProgress), &Option<PartitionSnapshot>)| HeldLane {
             key,
@@ -66,6 +73,7 @@ impl Organiser {
             leader_epoch,
             of: anchor.of,
             first_partitions: anchor.first_partitions,
+            rewind: anchor.rewind,
             ends: LogEnds::default(),
             full: false,
             committed: Committed {
@@ -104,6 +112,7 @@ impl Organiser {
             generation,
             topic_id: key.topic_id,
             first_partitions: partitions,
+            rewind: 0,
             of,
             lanes: vec![LaneProgress { watermark, ..Default::default() }; usize::from(of.max(1))],
         };
@@ -129,6 +138,25 @@ impl Organiser {
             metadata.first_partitions = partitions;
         }
         Ok(metadata)
+    }
+
+    /// What Kafka is going to be told because an operator asked for it. Offsets that are passed over are in the ledger
+    /// first.
+    async fn rewound(
+        &mut self,
+        partition: &Partition,
+        before: CommitMetadata,
+        rewind: &Rewind,
+    ) -> Result<CommitMetadata, Problem> {
+        let start = self.offset(partition, OffsetAt::Start).await?.unwrap_or(0);
+        let end = self.offset(partition, OffsetAt::End).await?.unwrap_or(0);
+        let (from, to) = (before.watermark(), rewind.to.clamp(start, end.max(start)));
+        if to > from {
+            let entry = skipped(partition, from, to, &rewind.by)?;
+            self.node.dead.ledger.append(&entry).await?;
+        }
+        warn!(%partition, from, to, by = rewind.by, "the group goes on at another offset, as was asked");
+        Ok(before.rewound(to, rewind.id))
     }
 
     /// Writes watermark and generation to Kafka: whatever belongs to an older one is refused from

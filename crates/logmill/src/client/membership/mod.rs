@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::Client;
 
 pub use commit::Commit;
+pub(crate) use protocol::ASSIGNOR;
 
 /// Events that wait for the owner. A driver that finds it full waits: the owner sets the pace.
 const EVENTS: usize = 16;

@@ -13,7 +13,7 @@ use logmill_protocol::wire::{Message, Reader, Str, Writer};
 use super::assignor::Member;
 
 /// The assignor's name. All members of a consumer group must have one in common.
-pub(super) const ASSIGNOR: &str = "logmill";
+pub(crate) const ASSIGNOR: &str = "logmill";
 
 /// Subscriptions are written in this version: the first that carries the generation of the claims.
 const SUBSCRIPTION_VERSION: i16 = 2;
