@@ -131,7 +131,9 @@ async fn a_topic_that_may_not_be_made_is_told_with_the_command_that_makes_it() {
     let text = ledger.append(&letter(1).entry().unwrap()).await.unwrap_err().to_string();
     assert!(text.contains("logmill topic create -b"), "{text}");
     assert!(
-        text.contains("-t logmill.ledger.billing --partitions 2 --replication 3 --config cleanup.policy=compact"),
+        text.contains(
+            "-t logmill.ledger.billing --partitions 2 --replication 3 --config cleanup.policy=compact"
+        ),
         "{text}"
     );
     rig.cluster.clear_faults();

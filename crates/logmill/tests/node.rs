@@ -7,8 +7,11 @@ mod rig;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill::node::{Order, Received, Retry};
+use logmill::node::{Background, Order, Received, Retry};
 use logmill::store::MemoryStore;
+use logmill_protocol::error::ErrorCode;
+use logmill_protocol::messages::ApiKey;
+use logmill_testkit::{Fault, Rule};
 use rig::{Rig, Tally};
 
 #[tokio::test]
@@ -33,6 +36,21 @@ async fn every_record_is_handled_once_and_committed() {
     for partition in 0..3 {
         assert_eq!(rig.committed("billing", "orders", partition).await.unwrap().0, 1_000);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_drains_in_a_rebalance_commits_under_its_next_membership() {
+    let rig = Rig::new(1, 9);
+    rig.cluster.create_topic("orders", 1);
+    rig.produce("orders", 0, 100).await;
+    let tally = Tally::default();
+    let settings = rig.node("billing").topics(["orders"]).commit_interval(Duration::from_secs(3_600));
+    let node = settings.background(Background::Here).handler(counting(&tally)).build().await.unwrap();
+    tally.reaches(100).await;
+    let fault = Fault::Error(ErrorCode::IllegalGeneration);
+    rig.cluster.inject(Rule::new(ApiKey::OffsetCommit, fault).times(2));
+    node.drain().await.unwrap();
+    assert_eq!(rig.committed("billing", "orders", 0).await.unwrap().0, 100);
 }
 
 /// Counts each record, and waits a little so that several are in hand at once.

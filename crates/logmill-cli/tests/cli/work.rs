@@ -134,6 +134,11 @@ fn a_record_that_waited_for_a_hand_past_its_lease_is_not_handed_out() {
     until("other", 1);
     std::fs::write(format!("{files}.go"), "").unwrap();
     until("other", 3);
+    let settled = || {
+        let groups = logmill(&["group", "describe", "-b", b, "foresters", "--output", "json"]).ok();
+        serde_json::from_str::<serde_json::Value>(&groups).unwrap()["items"][0]["watermark"] == 3
+    };
+    while !settled() {}
     sleeper.tell("CONT");
     other.signal("TERM");
     logmill_with(&["produce", "-b", b, "-t", "trees"], b"3\n").ok();

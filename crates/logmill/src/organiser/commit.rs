@@ -16,23 +16,22 @@ use crate::error::Error;
 const UNCHANGED: Duration = Duration::from_secs(60 * 60);
 
 impl Organiser {
-    /// Commits every partition whose watermark or done-range map has changed.
-    pub(super) async fn commit(&mut self) {
+    /// Commits every partition whose watermark or done-range map has changed. False if the membership has changed
+    /// meanwhile: nothing is committed then.
+    pub(super) async fn commit(&mut self) -> bool {
         let all: Vec<_> = self.held.keys().cloned().collect();
-        self.commit_some(&all).await;
+        self.commit_some(&all).await
     }
 
-    pub(super) async fn commit_some(&mut self, partitions: &[Partition]) {
+    pub(super) async fn commit_some(&mut self, partitions: &[Partition]) -> bool {
         // A commit goes under the membership that was valid when its snapshot was read. Under a newer
         // one, a snapshot from before a takeover could pass for the successor's.
-        let Some(token) = self.token.clone() else { return };
+        let Some(token) = self.token.clone() else { return true };
         let mut commits = Vec::new();
         for partition in partitions {
             commits.extend(self.changed(partition).await);
         }
-        if !commits.is_empty() {
-            self.send(token, commits).await;
-        }
+        commits.is_empty() || self.send(token, commits).await
     }
 
     /// What to commit for a partition, if anything.
@@ -80,7 +79,7 @@ impl Organiser {
         Some(Commit { partition: partition.clone(), offset, leader_epoch, metadata: text })
     }
 
-    async fn send(&mut self, token: MembershipToken, commits: Vec<Commit>) {
+    async fn send(&mut self, token: MembershipToken, commits: Vec<Commit>) -> bool {
         match self.membership.commit(&token, commits.clone()).await {
             Ok(refused) => {
                 let at = Instant::now();
@@ -103,8 +102,12 @@ impl Organiser {
                 }
             }
             // The membership will say what is lost; until then nothing more is committed under it.
-            Err(problem @ Error::NotOwner { .. }) => debug!(%problem, "not committed"),
+            Err(problem @ Error::NotOwner { .. }) => {
+                debug!(%problem, "not committed");
+                return false;
+            }
             Err(problem) => warn!(%problem, "not committed; trying again"),
         }
+        true
     }
 }

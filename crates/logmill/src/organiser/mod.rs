@@ -39,6 +39,9 @@ use crate::store::{Store, StoreError};
 /// A partition that could not be recovered is tried again after this long.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
 
+/// An organiser that ends waits no longer for a rebalance than this.
+const REBALANCED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Why a step did not succeed. The step is repeated; nothing else depends on it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
@@ -103,8 +106,25 @@ impl Organiser {
         commit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // A step that waits for a broker that does not answer is given up: each can end anywhere, as in a crash.
         while let Some(true) = stop.run_until_cancelled(self.step(&mut commit)).await {}
-        self.commit().await;
+        self.commit_at_last().await;
         self.membership.leave().await;
+    }
+
+    /// Commits what is settled, under the next membership if a rebalance is under way: what is not committed is handled
+    /// again wherever the store goes with this process.
+    async fn commit_at_last(&mut self) {
+        let until = Instant::now() + REBALANCED_WITHIN;
+        while !self.commit().await && Instant::now() < until {
+            tokio::select! {
+                biased;
+                event = self.membership.next() => match event {
+                    Some(event) => self.on(event).await,
+                    None => return,
+                },
+                Some(release) = self.leaving.next() => self.release(release).await,
+                () = tokio::time::sleep(RECOVER_AGAIN) => {}
+            }
+        }
     }
 
     /// Does what is due next. False when the membership has ended.
@@ -122,7 +142,7 @@ impl Organiser {
             },
             Some(release) = self.leaving.next() => self.release(release).await,
             () = at(recover_at) => self.recover_unready().await,
-            _ = commit.tick() => self.commit().await,
+            _ = commit.tick() => drop(self.commit().await),
             () = self.node.asked.rewinds.notified() => self.rewind(),
             () = at(self.full_at) => self.plan_full().await,
             grown = grown => self.grown(grown).await,
