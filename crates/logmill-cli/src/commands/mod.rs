@@ -9,6 +9,7 @@ mod demo;
 mod group;
 mod lag;
 mod node;
+mod offsets;
 mod produce;
 mod push;
 mod stop;
@@ -39,9 +40,12 @@ pub(crate) enum Command {
     Bench(bench::Command),
     /// How many records groups have not settled yet
     Lag(lag::Args),
-    /// List and describe groups
+    /// List and describe groups; pause, resume and delete one
     #[command(subcommand)]
     Group(group::Command),
+    /// Where a group is in its partitions: get, reset, export, import
+    #[command(subcommand)]
+    Offsets(offsets::Command),
     /// The records that a group has given up on: list, show, requeue, discard, export
     #[command(subcommand, visible_alias = "dlq")]
     Dead(dead::Command),
@@ -62,6 +66,7 @@ impl Command {
             Self::Bench(command) => bench::run(command).await,
             Self::Lag(args) => lag::run(args).await,
             Self::Group(command) => group::run(command).await,
+            Self::Offsets(command) => offsets::run(command).await,
             Self::Dead(command) => dead::run(command).await,
             Self::Completion(args) => completion::run(&args),
         }

@@ -1,9 +1,8 @@
 //! Where to start and stop reading: `-o`, with kcat's forms and a few more.
 
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::time::parse_time;
+use super::time::parse_time_now;
 
 /// One `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +27,7 @@ impl FromStr for Position {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let time = |text: &str| parse_time(text, i64::try_from(now).unwrap_or(i64::MAX));
+        let time = parse_time_now;
         match text {
             "beginning" | "earliest" => return Ok(Self::Beginning),
             "end" | "latest" => return Ok(Self::End),

@@ -1,10 +1,18 @@
 //! Times as people write them: `5m` ago, `2026-11-22T10:00Z`, milliseconds since 1970.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970, of a time as [`parse_time`] reads it.
+pub(crate) fn parse_time_now(text: &str) -> Result<i64, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    parse_time(text, i64::try_from(now).unwrap_or(i64::MAX))
+}
+
 /// Milliseconds since 1970 that the text means; `now` is such a time too.
 ///
 /// # Errors
 /// The text is none; the error says what would be.
-pub(super) fn parse_time(text: &str, now: i64) -> Result<i64, String> {
+fn parse_time(text: &str, now: i64) -> Result<i64, String> {
     let digits = text.strip_prefix('@').unwrap_or(text);
     if let Ok(ms) = digits.parse::<i64>()
         && ms >= 0

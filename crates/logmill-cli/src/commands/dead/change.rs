@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::select::{Of, Select, meant};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::input::user;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RequeueArgs {
@@ -105,8 +106,7 @@ async fn edit(args: &RequeueArgs) -> Outcome<Option<Edit>> {
         }
         (None, None) => return Ok(None),
     };
-    let by = std::env::var("USER").ok().filter(|user| !user.is_empty());
-    Ok(Some(Edit { value: Some(value), by: by.unwrap_or_else(|| "logmill".to_owned()) }))
+    Ok(Some(Edit { value: Some(value), by: user() }))
 }
 
 pub(crate) async fn discard(args: DiscardArgs) -> Outcome {

@@ -8,6 +8,7 @@
 mod checks;
 mod connect;
 mod encode;
+mod erase;
 mod keys;
 mod parse;
 mod script;

@@ -4,16 +4,8 @@ use logmill::inspect;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::input::Connect;
+use crate::input::{Connect, OfGroup};
 use crate::output::{Output, Row, print};
-
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    /// All groups, Kafka's consumer groups among them
-    List(ListArgs),
-    /// How far a group is in each partition, and who plans it
-    Describe(DescribeArgs),
-}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
@@ -27,9 +19,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DescribeArgs {
     #[command(flatten)]
-    connect: Connect,
-    /// The group
-    group: String,
+    of: OfGroup,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -64,11 +54,23 @@ struct PartitionRow {
     generation: Option<u64>,
     /// Null while nobody plans it.
     organiser: Option<String>,
+    /// An operator paused it, or its topic or group.
+    paused: bool,
 }
 
 impl Row for PartitionRow {
-    const HEAD: &'static [&'static str] =
-        &["TOPIC", "PART", "START", "WATERMARK", "END", "LAG", "RANGES ABOVE", "GENERATION", "ORGANISER"];
+    const HEAD: &'static [&'static str] = &[
+        "TOPIC",
+        "PART",
+        "START",
+        "WATERMARK",
+        "END",
+        "LAG",
+        "RANGES ABOVE",
+        "GENERATION",
+        "ORGANISER",
+        "PAUSED",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let missing = || "-".to_owned();
@@ -82,18 +84,12 @@ impl Row for PartitionRow {
             self.gaps.to_string(),
             self.generation.map_or_else(missing, |generation| generation.to_string()),
             self.organiser.clone().unwrap_or_else(missing),
+            if self.paused { "yes" } else { "no" }.to_owned(),
         ]
     }
 }
 
-pub(crate) async fn run(command: Command) -> Outcome {
-    match command {
-        Command::List(args) => list(args).await,
-        Command::Describe(args) => describe(args).await,
-    }
-}
-
-async fn list(args: ListArgs) -> Outcome {
+pub(super) async fn list(args: ListArgs) -> Outcome {
     let client = args.connect.client().await?;
     let groups = client.admin().list_groups().await?;
     let rows: Vec<_> = groups
@@ -103,12 +99,13 @@ async fn list(args: ListArgs) -> Outcome {
     Ok(print(&rows, args.output)?)
 }
 
-async fn describe(args: DescribeArgs) -> Outcome {
-    let client = args.connect.client().await?;
-    let described = client.admin().describe_group(&args.group).await?;
-    let progress = inspect::progress(&client, &args.group).await?;
+pub(super) async fn describe(args: DescribeArgs) -> Outcome {
+    let (client, group) = (args.of.client().await?, args.of.group());
+    let control = args.of.control_over(&client);
+    let described = client.admin().describe_group(group).await?;
+    let progress = inspect::progress(&client, group).await?;
     if described.is_none() && progress.is_empty() {
-        let text = format!("there is no group {:?}; `logmill group list` shows those there are", args.group);
+        let text = format!("there is no group {group:?}; `logmill group list` shows those there are");
         return Err(Failure::new(Exit::NotFound, text));
     }
     let members = described.map(|group| group.members).unwrap_or_default();
@@ -116,6 +113,11 @@ async fn describe(args: DescribeArgs) -> Outcome {
         let member = members.iter().find(|member| member.partitions.contains(partition))?;
         Some(format!("{}{}", member.client_id, member.host))
     };
+    let asked = control.asked().await?;
+    for pause in asked.pauses() {
+        let why = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+        eprintln!("{} is paused by {}{why}", pause.scope, pause.by);
+    }
     let rows: Vec<_> = progress
         .into_iter()
         .map(|progress| PartitionRow {
@@ -128,6 +130,7 @@ async fn describe(args: DescribeArgs) -> Outcome {
             gaps: progress.settled_ranges,
             generation: progress.generation,
             organiser: organiser(&progress.partition),
+            paused: asked.is_paused(&progress.partition),
         })
         .collect();
     Ok(print(&rows, args.output)?)
