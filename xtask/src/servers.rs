@@ -18,13 +18,14 @@ pub(crate) const OLDEST: &str = "3.9.2";
 pub(crate) const TOOLS: &str = "4.3.1";
 
 /// A program that the tests start, and the Debian package that holds it.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("redis-server", "redis-server"),
     ("kcat", "kcat"),
     ("java", "default-jdk-headless"),
     ("jar", "default-jdk-headless"),
     ("mvn", "maven"),
     ("go", "golang-go"),
+    ("python3", "python3"),
 ];
 
 /// Finds or installs everything.

@@ -4,6 +4,7 @@
 mod control;
 mod dead;
 mod errors;
+mod examples;
 mod group;
 mod harness;
 mod java;

@@ -17,6 +17,8 @@ pub enum Software {
     Kcat,
     /// Go, and the modules of the client written in it.
     Go,
+    /// Python 3.
+    Python,
 }
 
 impl Software {
@@ -28,6 +30,7 @@ impl Software {
             Self::Redis => "redis",
             Self::Kcat => "kcat",
             Self::Go => "go",
+            Self::Python => "python",
         }
     }
 }

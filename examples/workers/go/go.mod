@@ -1,0 +1,3 @@
+module logmill/examples/charge
+
+go 1.19
