@@ -64,8 +64,14 @@ const RULES: [Rule; 6] = [
     Rule {
         within: "crates/logmill/src/ledger/",
         except: " ",
+        words: &["crate::store", "crate::control", "crate::organiser", "crate::node", "crate::inspect"],
+        why: "the ledger stands on the client, beside the store, below control, organiser, node and inspect",
+    },
+    Rule {
+        within: "crates/logmill/src/control/",
+        except: " ",
         words: &["crate::store", "crate::organiser", "crate::node", "crate::inspect"],
-        why: "the ledger stands on the client, beside the store, below organiser, node and inspect",
+        why: "control stands on client and ledger, below organiser, node and inspect",
     },
 ];
 

@@ -12,5 +12,6 @@ mod kcat;
 mod node;
 mod produce;
 mod push;
+mod takeover;
 mod topic;
 mod work;
