@@ -13,6 +13,7 @@
 //! | `dead`, `nodes`, `order`, `redis`, `kafka`, `template` | the scenarios |
 #![allow(clippy::unwrap_used)]
 
+mod control;
 mod dead;
 mod fleet;
 mod kafka;
