@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use logmill::control::{Control, Planned, Scope, Target};
 use logmill::ledger::Ledger;
-use logmill::node::{Background, Node, NodeBuilder, Order, Received};
+use logmill::node::{Background, Event, Node, NodeBuilder, Order, Received};
 use logmill::store::{MemoryStore, Store};
 use logmill_protocol::ids::Partition;
 use logmill_protocol::messages::ApiKey;
@@ -197,6 +197,29 @@ async fn a_rewind_under_work_brings_everything_again_before_the_watermark_passes
         assert!(gate.times_from(0, 50) >= 1 && gate.times.lock().unwrap().len() == 950, "{order:?}");
         node.drain().await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_tells_what_is_asked_of_it() {
+    let rig = rig(1, 8);
+    rig.produce(TOPIC, 0, 100).await;
+    let (store, gate, control) = (Arc::default(), Gate::new(10_000), control(&rig).await);
+    let node = start(node(&rig, "node", &store), &gate).await;
+    let mut events = node.events();
+    until("all is handled", || committed(&rig, 0) == 100).await;
+    control.pause(&Scope::Group, "", "ann").await.unwrap();
+    control.resume(&Scope::Group).await.unwrap();
+    assert_eq!(rewind(&control, 40).await, []);
+    let mut told = async || loop {
+        match events.next().await.unwrap() {
+            Event::Assigned { .. } | Event::Rebuilt { .. } => {}
+            event => return event,
+        }
+    };
+    assert_eq!(told().await, Event::Paused(Scope::Group));
+    assert_eq!(told().await, Event::Resumed(Scope::Group));
+    assert_eq!(told().await, Event::Rewound { partition: orders(0), from: 100, to: 40 });
+    node.drain().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

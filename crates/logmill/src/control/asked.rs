@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scope::Scope;
 use crate::error::Result;
-use crate::ledger::{Entry, EntryKey, Logged, PAUSE, REWIND};
+use crate::ledger::{Entry, EntryKey, Logged, REWIND};
 
 /// What is asked of a group.
 #[derive(Clone, Debug, Default)]
@@ -83,32 +83,28 @@ impl Asked {
     /// It cannot be read: nothing has changed.
     pub(crate) fn hear(&mut self, logged: &Logged<Option<Bytes>>) -> Result<bool> {
         let Logged { key, value, at, written_ms, .. } = logged;
-        match key.kind() {
-            PAUSE => {
-                let scope = Scope::of(key);
-                let Some(value) = value else { return Ok(self.pauses.remove(&scope).is_some()) };
-                let PauseBody { reason, by } = Entry::read(key, value)?;
-                let pause = Pause { scope: scope.clone(), reason, by, since_ms: *written_ms };
-                Ok(self.pauses.insert(scope, pause).is_none())
-            }
-            REWIND => {
-                let (Some(partition), Some(id)) = (key.partition(), key.offset()) else { return Ok(false) };
-                let id = id.unsigned_abs();
-                let Some(value) = value else {
-                    let Some(asked) = self.rewinds.get_mut(&partition) else { return Ok(false) };
-                    asked.remove(&id);
-                    if asked.is_empty() {
-                        self.rewinds.remove(&partition);
-                    }
-                    return Ok(false);
-                };
-                let RewindBody { to, by } = Entry::read(key, value)?;
-                let rewind = Rewind { partition: partition.clone(), to, id, by };
-                self.rewinds.entry(partition).or_default().insert(id, (*at, rewind));
-                Ok(true)
-            }
-            _ => Ok(false),
+        if let Some(scope) = Scope::of_pause(key) {
+            let Some(value) = value else { return Ok(self.pauses.remove(&scope).is_some()) };
+            let PauseBody { reason, by } = Entry::read(key, value)?;
+            let pause = Pause { scope: scope.clone(), reason, by, since_ms: *written_ms };
+            return Ok(self.pauses.insert(scope, pause).is_none());
         }
+        let (REWIND, Some(partition), Some(id)) = (key.kind(), key.partition(), key.offset()) else {
+            return Ok(false);
+        };
+        let id = id.unsigned_abs();
+        let Some(value) = value else {
+            let Some(asked) = self.rewinds.get_mut(&partition) else { return Ok(false) };
+            asked.remove(&id);
+            if asked.is_empty() {
+                self.rewinds.remove(&partition);
+            }
+            return Ok(false);
+        };
+        let RewindBody { to, by } = Entry::read(key, value)?;
+        let rewind = Rewind { partition: partition.clone(), to, id, by };
+        self.rewinds.entry(partition).or_default().insert(id, (*at, rewind));
+        Ok(true)
     }
 
     /// What is paused.

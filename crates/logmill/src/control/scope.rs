@@ -36,13 +36,13 @@ impl Scope {
         }
     }
 
-    /// The scope that such a key names.
-    pub(super) fn of(key: &EntryKey) -> Self {
-        match (key.partition(), key.topic()) {
+    /// The scope that the key of a pause names.
+    pub(crate) fn of_pause(key: &EntryKey) -> Option<Self> {
+        (key.kind() == PAUSE).then(|| match (key.partition(), key.topic()) {
             (Some(partition), _) => Self::Partition(partition),
             (None, Some(topic)) => Self::Topic(topic.to_owned()),
             (None, None) => Self::Group,
-        }
+        })
     }
 }
 

@@ -8,8 +8,9 @@ use logmill_protocol::ids::Partition;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::event::Event;
 use super::state::{NodeState, lock};
-use crate::control::{Asked, Rewind};
+use crate::control::{Asked, Rewind, Scope};
 use crate::ledger::{Followed, Logged};
 
 /// What was heard so far.
@@ -96,6 +97,10 @@ impl NodeState {
             }
         }
         info!(key = %logged.key, asked = logged.value.is_some(), "heard of an operator");
+        if let Some(scope) = Scope::of_pause(&logged.key) {
+            let event = if logged.value.is_some() { Event::Paused } else { Event::Resumed };
+            self.teller.tell(|| event(scope));
+        }
         self.asked.changed.notify_waiters();
         self.asked.rewinds.notify_one();
         self.let_paused_rest();

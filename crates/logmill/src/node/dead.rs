@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::dead_topic::DeadTopic;
+use super::event::Event;
 use super::state::{Finished, NodeState};
 use crate::error::{Error, Result};
 use crate::ledger::{DeadLetter, DeadReason, DeadRecord, Ledger};
@@ -75,6 +76,12 @@ impl NodeState {
                     self.counts.dead.fetch_add(1, Ordering::Relaxed);
                     let (place, reason) = (&unit.lease.partition.partition, given_up.reason.name());
                     info!(partition = %place, offset, reason, "a dead letter is in the ledger");
+                    self.teller.tell(|| Event::DeadLetter {
+                        partition: place.clone(),
+                        offset,
+                        attempts: given_up.finished.attempt,
+                        reason: given_up.reason,
+                    });
                     break;
                 }
                 Err(problem) => {

@@ -56,7 +56,7 @@ impl NodeState {
                 Ok(Settled::Already) => break,
                 Ok(Settled::Stale(why)) => {
                     warn!(unit = name, ?why, "unit not settled: another node has it, or the store lost it");
-                    self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                    self.count_lost(&unit);
                     unit.lane.iter().for_each(|lane| self.lose_lane(lane));
                     break;
                 }
@@ -75,7 +75,7 @@ impl NodeState {
                 }
                 Err(problem) => {
                     warn!(unit = name, %problem, "unit not settled: its records come again");
-                    self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                    self.count_lost(&unit);
                     unit.lane.iter().for_each(|lane| self.lose_lane(lane));
                     break;
                 }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::dead::GivenUp;
+use super::event::{Event, Failure};
+use super::events::cut;
 use super::failures::wall_ms;
 use super::handler::Outcome;
 use super::order::Blocks;
@@ -29,14 +31,15 @@ impl NodeState {
             age: age.map(|ms| Duration::from_millis(ms.try_into().unwrap_or(0))),
             draw: self.draw(),
         };
+        self.tell_of_end(&finished, &ended);
         match verdict(ended, tried, &self.settings) {
             Verdict::Handled => {
                 self.first_failures.forget(partition, offset);
                 self.handled(finished);
             }
-            Verdict::Again { delay, error } => {
+            Verdict::Again { delay, failure, error } => {
                 self.first_failures.note(partition, offset, now_ms);
-                self.again(finished, delay, &error);
+                self.again(finished, delay, failure, &error);
             }
             Verdict::Dead { reason, error } => self.give_up(finished, reason, error, now_ms),
         }
@@ -49,11 +52,31 @@ impl NodeState {
         self.close(&unit, 1);
     }
 
-    pub(super) fn again(self: &Arc<Self>, finished: Finished, delay: Duration, error: &str) {
+    /// A handler that did not come to an end of its own.
+    fn tell_of_end(&self, Finished { record, attempt, unit, .. }: &Finished, ended: &Ended) {
+        let place = || (unit.lease.partition.partition.clone(), record.offset, *attempt);
+        match ended {
+            Ended::Said(_) => {}
+            Ended::TimedOut(limit) => self.teller.tell(|| {
+                let (partition, offset, attempt) = place();
+                Event::TimedOut { partition, offset, attempt, limit: *limit }
+            }),
+            Ended::Panicked(text) => self.teller.tell(|| {
+                let (partition, offset, attempt) = place();
+                Event::Panicked { partition, offset, attempt, text: cut(text) }
+            }),
+        }
+    }
+
+    fn again(self: &Arc<Self>, finished: Finished, delay: Duration, failure: Failure, error: &str) {
         let Finished { record, attempt, unit, line, again } = finished;
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let place = &unit.lease.partition.partition;
         warn!(partition = %place, offset = record.offset, attempt, ?delay, error, "a record failed and will be retried");
+        self.teller.tell(|| {
+            let (partition, offset, reason) = (place.clone(), record.offset, cut(error));
+            Event::Retried { partition, offset, attempt, failure, reason, delay }
+        });
         let line = match (self.settings.blocks, unit.lane_line()) {
             (Blocks::Nothing, Some(_)) => {
                 self.no_longer_first(&unit, line, again);
@@ -81,7 +104,8 @@ impl NodeState {
     ) {
         let Some(place) = self.dead.place() else {
             let error = format!("{error} (given up on later: too many dead letters wait for the ledger)");
-            return self.again(finished, self.settings.retry.delay(u32::MAX, 1.0), &error);
+            let delay = self.settings.retry.delay(u32::MAX, 1.0);
+            return self.again(finished, delay, Failure::Ledger, &error);
         };
         let Finished { record, attempt, unit, .. } = &finished;
         let partition = &unit.lease.partition;

@@ -7,6 +7,7 @@ use logmill_protocol::ids::Partition;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::event::Event;
 use super::in_hand::{InHand, LetGo};
 use super::lane::LaneInHand;
 use super::record::Received;
@@ -18,12 +19,20 @@ impl NodeState {
             return;
         }
         warn!(partition = %unit.lease.partition, range = %unit.lease.range, "lease lost");
-        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        self.count_lost(unit);
         let Some(lane) = &unit.lane else {
             let _ = unit.lose();
             return self.drop_waiting_of(unit);
         };
         self.lose_lane(lane);
+    }
+
+    /// A unit is no longer this node's.
+    pub(super) fn count_lost(&self, unit: &InHand) {
+        self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        let (partition, range) = (&unit.lease.partition.partition, unit.lease.range);
+        let range = range.start()..range.end();
+        self.teller.tell(|| Event::LeaseLost { partition: partition.clone(), range });
     }
 
     /// Whoever has one of its units has the lane, from there on.

@@ -21,6 +21,7 @@
 //! | `quarantine` | units that nodes died with |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
+//! | `event`, `events` | what a node tells of itself while it runs |
 
 mod asked;
 mod builder;
@@ -29,6 +30,8 @@ mod dead_topic;
 mod delivery;
 mod ending;
 mod engine;
+mod event;
+mod events;
 mod failures;
 mod finish;
 mod handler;
@@ -60,6 +63,8 @@ use tracing::info;
 
 pub use self::builder::{Call, NodeBuilder, Pull, Work};
 pub use self::delivery::Delivery;
+pub use self::event::{Event, Failure, GapCause};
+pub use self::events::Events;
 pub use self::handler::{FromRecord, Handler, IntoOutcome, Json, Key, Meta, Outcome, Value};
 pub use self::order::{Blocks, Order};
 pub use self::record::Received;
@@ -142,6 +147,25 @@ impl Node {
         self.state.counts()
     }
 
+    /// What happens at this node from now on, beginning with what is assigned to it. A listener that does not keep up
+    /// holds up nobody: it misses some, and is [told how many](Event::Missed). What nobody listens to costs nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(node: logmill::Node) {
+    /// use logmill::node::Event;
+    /// let mut events = node.events();
+    /// while let Some(event) = events.next().await {
+    ///     if let Event::DeadLetter { partition, offset, reason, .. } = event {
+    ///         println!("{partition}@{offset}: {}", reason.name());
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.state.teller.listen()
+    }
+
     /// The next record, in the pull form; `None` once the node is quiet and none waits any more.
     ///
     /// # Errors
@@ -176,7 +200,10 @@ impl Node {
 
     /// Takes no more units. What is in hand is handled. Goes on renewing leases and organising.
     pub fn quiet(&self) {
-        self.state.quiet.cancel();
+        if !self.state.quiet.is_cancelled() {
+            self.state.quiet.cancel();
+            self.state.teller.tell(|| Event::Quiet);
+        }
     }
 
     /// Ends in good order: takes no more units, gives back what no handler has begun, waits for the
@@ -200,6 +227,7 @@ impl Node {
             return Err(Error::Closed { what: "the node, but Kafka was not told in time: the organiser" });
         }
         info!(node = self.name(), "drained");
+        self.state.teller.tell(|| Event::Drained);
         Ok(())
     }
 
@@ -243,6 +271,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.state.forget_all();
+        self.state.teller.end();
         for task in self.tasks.iter().chain(&self.take).chain(&self.organise) {
             task.abort();
         }

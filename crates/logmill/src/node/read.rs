@@ -11,6 +11,7 @@ use logmill_protocol::records::{Decompressor, Limits, OwnedRecord};
 use logmill_protocol::work::{Gap, GapCause, Range, lane_of};
 use tracing::{debug, warn};
 
+use super::event::Event;
 use super::in_hand::InHand;
 use super::order::{Line, Order};
 use super::record::Received;
@@ -198,6 +199,12 @@ impl Reading {
                 warn!(partition = %unit.lease.partition.partition, %range, cause = cause.name(),
                     "records are gone before they were handled: a gap");
                 unit.gap(Gap { range, cause });
+                let partition = || unit.lease.partition.partition.clone();
+                self.state.teller.tell(|| Event::Gap {
+                    partition: partition(),
+                    range: range.start()..range.end(),
+                    cause,
+                });
             }
         }
         self.advance(run, to.min(run.end));

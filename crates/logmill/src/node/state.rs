@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asked::Heard;
 use super::dead::DeadLetters;
+use super::events::Teller;
 use super::failures::FirstFailures;
 use super::in_hand::InHand;
 use super::lane::LaneInHand;
@@ -61,6 +62,7 @@ pub(crate) struct NodeState {
     pub(super) first_failures: FirstFailures,
     /// Partitions whose units are not worked on for the time being: another process gets them.
     pub(super) letting_go: Mutex<Vec<Partition>>,
+    pub(crate) teller: Teller,
     random: Mutex<StdRng>,
     base: Instant,
     pub(super) counts: Counts,
@@ -109,6 +111,7 @@ impl NodeState {
             dead,
             first_failures: FirstFailures::default(),
             letting_go: Mutex::default(),
+            teller: Teller::default(),
             base: Instant::now(),
             counts: Counts::default(),
         }

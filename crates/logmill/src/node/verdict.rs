@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::event::Failure;
 use super::handler::Outcome;
 use super::settings::Settings;
 use crate::ledger::DeadReason;
@@ -28,6 +29,7 @@ pub(crate) enum Verdict {
     /// It comes again after the delay.
     Again {
         delay: Duration,
+        failure: Failure,
         error: String,
     },
     /// It is given up on.
@@ -51,7 +53,7 @@ pub(crate) struct Tried {
 /// Decides.
 pub(crate) fn verdict(ended: Ended, tried: Tried, settings: &Settings) -> Verdict {
     let backoff = || settings.retry.delay(tried.attempt, tried.draw);
-    let (delay, error, at_last) = match ended {
+    let (delay, failure, error, at_last) = match ended {
         Ended::Said(Outcome::Ack) => return Verdict::Handled,
         Ended::Said(Outcome::DeadLetter(reason)) => {
             return Verdict::Dead { reason: DeadReason::Handler, error: reason };
@@ -61,17 +63,22 @@ pub(crate) fn verdict(ended: Ended, tried: Tried, settings: &Settings) -> Verdic
             if settings.dead_letter_undecodable {
                 return Verdict::Dead { reason: DeadReason::Decode, error };
             }
-            (backoff(), error, DeadReason::Decode)
+            (backoff(), Failure::Decode, error, DeadReason::Decode)
         }
-        Ended::Said(Outcome::Retry { reason }) => (backoff(), reason, DeadReason::Attempts),
-        Ended::Said(Outcome::RetryAfter { delay, reason }) => (delay, reason, DeadReason::Attempts),
-        Ended::Panicked(text) => (backoff(), format!("the handler panicked: {text}"), DeadReason::Attempts),
+        Ended::Said(Outcome::Retry { reason }) => (backoff(), Failure::Handler, reason, DeadReason::Attempts),
+        Ended::Said(Outcome::RetryAfter { delay, reason }) => {
+            (delay, Failure::Handler, reason, DeadReason::Attempts)
+        }
+        Ended::Panicked(text) => {
+            (backoff(), Failure::Panic, format!("the handler panicked: {text}"), DeadReason::Attempts)
+        }
         Ended::TimedOut(after) => {
-            (backoff(), format!("the handler did not end within {after:?}"), DeadReason::Timeout)
+            let error = format!("the handler did not end within {after:?}");
+            (backoff(), Failure::Timeout, error, DeadReason::Timeout)
         }
     };
     if settings.retry.is_exhausted(tried.attempt, tried.age) {
         return Verdict::Dead { reason: at_last, error };
     }
-    Verdict::Again { delay, error }
+    Verdict::Again { delay, failure, error }
 }

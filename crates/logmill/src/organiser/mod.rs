@@ -33,7 +33,7 @@ use crate::client::Client;
 use crate::client::fetch::{Isolation, Watch};
 use crate::client::membership::{Event, Membership, MembershipToken, Release};
 use crate::error::Error;
-use crate::node::{NodeState, Settings};
+use crate::node::{self, NodeState, Settings};
 use crate::store::{Store, StoreError};
 
 /// A partition that could not be recovered is tried again after this long.
@@ -154,6 +154,7 @@ impl Organiser {
         match event {
             Event::Assigned { partitions, token } => {
                 info!(?partitions, "assigned");
+                self.node.teller.assigned(&partitions);
                 self.token = Some(token);
                 self.node.resume(&partitions);
                 let now = Instant::now();
@@ -161,6 +162,7 @@ impl Organiser {
             }
             Event::Revoked { partitions, release } => {
                 info!(?partitions, "revoked");
+                self.node.teller.unassigned(&partitions, |partitions| node::Event::Revoked { partitions });
                 for partition in &partitions {
                     self.unready.remove(partition);
                 }
@@ -175,6 +177,7 @@ impl Organiser {
             }
             Event::Lost { partitions } => {
                 warn!(?partitions, "lost: the consumer group no longer knows this member");
+                self.node.teller.unassigned(&partitions, |partitions| node::Event::Lost { partitions });
                 self.token = None;
                 if self.private_store {
                     self.node.let_go(&partitions, Instant::now()).await;

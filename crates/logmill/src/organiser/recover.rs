@@ -15,7 +15,7 @@ use crate::client::fetch::Isolation;
 use crate::client::membership::{Commit, MembershipToken};
 use crate::control::{Rewind, skipped};
 use crate::error::Error;
-use crate::node::Start;
+use crate::node::{Event, Start};
 use crate::store::Store;
 
 /// The longest piece that a hole between settled ranges is rebuilt in, in offsets.
@@ -156,6 +156,7 @@ impl Organiser {
             self.node.dead.ledger.append(&entry).await?;
         }
         warn!(%partition, from, to, by = rewind.by, "the group goes on at another offset, as was asked");
+        self.node.teller.tell(|| Event::Rewound { partition: partition.clone(), from, to });
         Ok(before.rewound(to, rewind.id))
     }
 
@@ -208,6 +209,11 @@ impl Organiser {
         }
         info!(partition = %held.key.partition, watermark = anchor.watermark(), generation = %held.generation,
             "store built from Kafka's commit");
+        self.node.teller.tell(|| Event::Rebuilt {
+            partition: held.key.partition.clone(),
+            watermark: anchor.watermark(),
+            generation: held.generation.0,
+        });
         Ok(())
     }
 
