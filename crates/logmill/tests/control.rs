@@ -13,6 +13,7 @@ use logmill::control::{Control, Planned, Scope, Target};
 use logmill::ledger::Ledger;
 use logmill::node::{Background, Event, Node, NodeBuilder, Order, Received};
 use logmill::store::{MemoryStore, Store};
+use logmill_protocol::error::ErrorCode;
 use logmill_protocol::ids::Partition;
 use logmill_protocol::messages::ApiKey;
 use logmill_protocol::work::CommitMetadata;
@@ -168,6 +169,7 @@ async fn a_partition_or_topic_is_paused_alone() {
     until("the other goes on", || committed(&rig, 1) == 300).await;
     sleep(Duration::from_secs(60)).await;
     assert_eq!((gate.begun(), committed(&rig, 0)), (300, 0));
+    assert!(node.counts().units < 100, "{:?}: what is paused is taken over and over", node.counts());
     control.pause(&Scope::Topic(TOPIC.to_owned()), "", "ann").await.unwrap();
     control.resume(&Scope::Partition(orders(0))).await.unwrap();
     sleep(Duration::from_secs(60)).await;
@@ -255,7 +257,7 @@ async fn a_rewind_is_not_done_twice_when_its_organiser_dies_in_the_middle() {
     // The organiser cannot take it out of the ledger.
     until("it is asked for", || rig.cluster.log("logmill.ledger.billing", 1).len() == 2).await;
     asking.abort();
-    rig.cluster.inject(Rule::new(ApiKey::Produce, Fault::Hang));
+    rig.cluster.inject(Rule::new(ApiKey::Produce, Fault::Error(ErrorCode::TopicAuthorizationFailed)));
     until("all is handled again", || gate.begun() == 160 && committed(&rig, 0) == 100).await;
     let generation = metadata(&rig, 0).await.generation;
     first.kill();
