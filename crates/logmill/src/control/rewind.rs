@@ -8,7 +8,6 @@ use logmill_protocol::error::ErrorCode;
 use logmill_protocol::ids::{Generation, Offset, Partition};
 use logmill_protocol::messages::ApiKey;
 use logmill_protocol::work::CommitMetadata;
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -109,7 +108,7 @@ impl Control {
         let deadline = Instant::now() + patience;
         let mut asked: BTreeMap<Partition, Rewind> = BTreeMap::new();
         for Planned { partition, to, .. } in planned {
-            let id = rand::rng().random_range(1..1 << 53);
+            let id = (self.client.chance().number() >> 11).max(1);
             let rewind = Rewind { partition: partition.clone(), to: *to, id, by: by.to_owned() };
             asked.insert(partition.clone(), rewind);
         }

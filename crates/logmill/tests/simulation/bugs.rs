@@ -35,6 +35,8 @@ pub(crate) enum Bug {
     SettledBeforeBuried,
     /// An empty store begins at what was planned, not at what was done.
     EmptyMeansEnd,
+    /// A rewind leaves the store's watermark where it is.
+    RewindForgotten,
     /// "Nothing read" and "read up to 0" are the same, so record 0 is lost.
     NothingIsZero,
 }
@@ -72,7 +74,12 @@ impl Bug {
         request
     }
 
-    pub(crate) fn in_rebuild(bug: Option<Self>, mut request: Rebuild) -> Rebuild {
+    pub(crate) fn in_rebuild(bug: Option<Self>, state: &State, mut request: Rebuild) -> Rebuild {
+        let before = state.snapshot(&request.partition).map_or(0, |before| before.watermark);
+        if bug == Some(Self::RewindForgotten) && before > request.watermark {
+            (request.watermark, request.planned) = (before, before.max(request.planned));
+            (request.done, request.units) = (Vec::new(), Vec::new());
+        }
         if bug == Some(Self::EmptyMeansEnd) && request.generation.0 > 1 {
             request.watermark = request.planned.max(request.watermark + 50);
             request.planned = request.watermark;
@@ -128,6 +135,7 @@ fn every_seeded_bug_is_found() {
         Bug::SettledBeforeHandled,
         Bug::SettledBeforeBuried,
         Bug::EmptyMeansEnd,
+        Bug::RewindForgotten,
         Bug::NothingIsZero,
     ] {
         let found = first_failure(0..SEEDS, Some(bug));

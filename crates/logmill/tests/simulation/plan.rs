@@ -47,6 +47,10 @@ pub(crate) enum Storm {
     DeleteRecords,
     /// The topic gets a partition more.
     Grow,
+    /// An operator pauses the group for this time.
+    Pause(Duration),
+    /// An operator has the group go back to this part of what it has done of a partition, in per cent.
+    Rewind(i64),
 }
 
 impl Storm {
@@ -58,7 +62,7 @@ impl Storm {
             Self::Refuse(FindCoordinator | Heartbeat | JoinGroup | OffsetCommit | SyncGroup, ..) => !shared,
             Self::Crash(time) => !shared && *time >= SESSION / 2,
             Self::Kill(_) | Self::KillAll(_) | Self::Freeze(_) | Self::Wipe | Self::FailOver(_) => true,
-            Self::Outage(_) => true,
+            Self::Outage(_) | Self::Rewind(_) => true,
             Self::ClockJump(by) => *by > 0,
             _ => false,
         }
@@ -134,10 +138,11 @@ impl Plan {
     }
 
     /// Whether two nodes may be at work on one lane for a moment: a store that lost a lease gives the lane away at
-    /// once, and its holder learns it when it renews; so does a member that Kafka no longer counts.
+    /// once, and its holder learns it when it renews; so does a member that Kafka no longer counts, and whoever is at work
+    /// on what an operator takes back.
     pub(crate) fn overlaps(&self) -> bool {
         self.storms.iter().any(|(_, storm)| match storm {
-            Storm::Wipe | Storm::FailOver(_) | Storm::ClockJump(_) => true,
+            Storm::Wipe | Storm::FailOver(_) | Storm::ClockJump(_) | Storm::Rewind(_) => true,
             Storm::Freeze(_) => !self.shared,
             Storm::Kill(_) | Storm::KillAll(_) | Storm::Outage(_) => false,
             other => other.repeats(self.shared),
@@ -161,7 +166,7 @@ impl Plan {
 
 /// Each seed has few kinds of storm, so that each pair of kinds meets without the others now and then.
 fn storms(random: &mut StdRng, shared: bool, brokers: u16) -> Vec<(Duration, Storm)> {
-    let mut kinds: Vec<u8> = (0..14).collect();
+    let mut kinds: Vec<u8> = (0..16).collect();
     kinds.shuffle(random);
     kinds.truncate(random.random_range(0..=4));
     let mut storms = Vec::new();
@@ -184,6 +189,8 @@ fn storms(random: &mut StdRng, shared: bool, brokers: u16) -> Vec<(Duration, Sto
             11 => Storm::Compact,
             12 => Storm::DeleteRecords,
             13 => Storm::Grow,
+            14 => Storm::Pause(some_of(random, 100..10_000)),
+            15 => Storm::Rewind(random.random_range(0..100)),
             _ => refusal(random),
         };
         storms.push((at, storm));

@@ -205,8 +205,10 @@ impl Link {
 
 impl Store for Link {
     fn rebuild(&self, request: Rebuild) -> Answer<'_, ()> {
-        let request = Bug::in_rebuild(self.server.bug, request);
-        self.send(move |state, now| state.rebuild(now, &request), |()| true)
+        let bug = self.server.bug;
+        let rebuild =
+            move |state: &mut State, now| state.rebuild(now, &Bug::in_rebuild(bug, state, request.clone()));
+        self.send(rebuild, |()| true)
     }
 
     fn raise(&self, request: Raise) -> Answer<'_, Raised> {

@@ -11,7 +11,7 @@ use logmill_protocol::work::{CommitMetadata, lane_of};
 use logmill_testkit::{Cluster, LoggedRecord};
 use tokio::time::Instant;
 
-use super::world::{GROUP, LEDGER, TOPIC};
+use super::world::{GROUP, LEDGER, LOOK, TOPIC};
 
 /// What a handler does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ struct Seen {
     lines: Vec<String>,
     /// How often each record's handler succeeded.
     handled: BTreeMap<Place, u32>,
+    /// When it did last; taken away where an operator wants the record again.
+    handled_at: BTreeMap<Place, Instant>,
     /// Which handlers began and succeeded, in the order in which they did.
     sequence: Vec<(Step, Place, Option<Bytes>)>,
     /// Records that the ledger has as dead letters.
@@ -49,7 +51,7 @@ struct Seen {
 impl Seen {
     /// Whether a watermark may pass the record: a handler has finished it, or the ledger has it.
     fn is_settled(&self, place: Place) -> bool {
-        self.handled.contains_key(&place) || self.dead.contains(&place)
+        self.handled_at.contains_key(&place) || self.dead.contains(&place)
     }
 }
 
@@ -69,6 +71,7 @@ impl Journal {
         self.line(format_args!("{node} handled {}@{} in try {attempt}", place.0, place.1));
         let mut seen = self.inner.lock().unwrap();
         *seen.handled.entry(place).or_default() += 1;
+        seen.handled_at.insert(place, Instant::now());
         seen.sequence.push((Step::Done, place, record.key().cloned()));
     }
 
@@ -137,6 +140,10 @@ impl Journal {
         let mut seen = self.inner.lock().unwrap();
         for record in cluster.log(LEDGER, 0) {
             let key = EntryKey::from_text(std::str::from_utf8(&record.key.unwrap()).unwrap());
+            if key.kind() == "skipped" {
+                // A rewind to where records were deleted meanwhile; no operator asks for more.
+                continue;
+            }
             assert_eq!((key.kind(), key.topic(), record.value.is_some()), (DEAD, Some(TOPIC), true));
             seen.dead.insert((key.partition().unwrap().index, key.offset().unwrap()));
         }
@@ -154,7 +161,21 @@ impl Journal {
                 continue;
             }
             self.line(format_args!("committed {partition}@{} {:?}", commit.offset, commit.metadata));
-            if let Some((offset, text)) = before
+            let rewind = |text: &str, offset| CommitMetadata::decode(text, offset).map_or(0, |it| it.rewind);
+            let rewound = rewind(&commit.metadata, commit.offset);
+            if rewound != before.as_ref().map_or(0, |(offset, text)| rewind(text, *offset)) {
+                // All from there on must be handled again. What was handled since the last look may be that already.
+                let mut seen = self.inner.lock().unwrap();
+                let since = Instant::now() - LOOK;
+                let again = (partition, commit.offset)..(partition + 1, 0);
+                let stale: Vec<Place> = seen
+                    .handled_at
+                    .range(again)
+                    .filter(|(_, at)| **at < since)
+                    .map(|(place, _)| *place)
+                    .collect();
+                seen.handled_at.retain(|place, _| !stale.contains(place));
+            } else if let Some((offset, text)) = before
                 && offset > commit.offset
             {
                 let now = &commit.metadata;

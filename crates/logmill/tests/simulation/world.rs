@@ -1,13 +1,17 @@
 //! The system of one seed, and the storms as they come over it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use logmill::client::Client;
+use logmill::control::{Control, Scope, Target};
 use logmill::node::{Background, Node, Received, Retry};
-use logmill::{Pending, Producer, Record};
+use logmill::{Partition, Pending, Producer, Record};
 use logmill_testkit::{Cluster, ClusterOptions, Rule};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::bugs::{Bug, bury_late};
@@ -21,10 +25,12 @@ pub(crate) const TOPIC: &str = "orders";
 pub(crate) const LEDGER: &str = "logmill.ledger.billing";
 
 /// How often commits are looked at.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 /// After the last storm everything must be committed within this time: a session, a lease, the longest back-offs
 /// and a request that hangs, each of them twice.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
+/// How long an operator waits for organisers before asking again.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The whole of a run.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -56,6 +62,35 @@ struct Member {
     gate: Gate,
 }
 
+/// What an operator wishes.
+enum Wish {
+    /// The group rests for this time.
+    Pause(Duration),
+    /// It goes back to this part of what it has done of a partition, in per cent.
+    Rewind(Partition, i64),
+}
+
+impl Wish {
+    async fn ask(&self, cluster: &Cluster, seed: u64) -> logmill::Result<()> {
+        let builder = Client::builder().brokers(cluster.bootstrap()).seed(seed);
+        let client = builder.transport(Gate::default().transport(cluster)).connect().await?;
+        let control = Control::open(&client, GROUP);
+        match self {
+            Self::Pause(time) => {
+                control.pause(&Scope::Group, "", "operator").await?;
+                sleep(*time).await;
+                control.resume(&Scope::Group).await.map(drop)
+            }
+            Self::Rewind(partition, percent) => {
+                let plan = |target| BTreeMap::from([(partition.clone(), target)]);
+                let current = control.plan(&plan(Target::By(0))).await?[0].current.unwrap_or(0);
+                let planned = control.plan(&plan(Target::Offset(current * percent / 100))).await?;
+                control.rewind(&planned, "operator", PATIENCE).await.map(drop)
+            }
+        }
+    }
+}
+
 struct World {
     seed: u64,
     plan: Plan,
@@ -68,6 +103,9 @@ struct World {
     partitions: i32,
     random: StdRng,
     journal: Journal,
+    /// What operators are about, and how often one was.
+    operating: JoinSet<()>,
+    operators: u64,
 }
 
 impl World {
@@ -90,6 +128,8 @@ impl World {
             random: StdRng::seed_from_u64(seed ^ 0x0077_6f72_6c64),
             journal,
             plan,
+            operating: JoinSet::new(),
+            operators: 0,
         }
     }
 
@@ -119,6 +159,12 @@ impl World {
             told.push(pending.await);
         }
         producer.close().await.map_err(|error| format!("the producer does not close: {error}"))?;
+        if timeout(HEALED_WITHIN, async { while self.operating.join_next().await.is_some() {} })
+            .await
+            .is_err()
+        {
+            return Err("an operator is not done when all was healed".to_owned());
+        }
         self.all_is_committed().await?;
         while let Some(member) = self.members.pop() {
             self.journal.line(format_args!("{} drains", member.name));
@@ -212,8 +258,26 @@ impl World {
                 self.partitions += 1;
                 self.cluster.add_partitions(TOPIC, self.partitions);
             }
+            Storm::Pause(time) => self.operate(Wish::Pause(time)),
+            Storm::Rewind(percent) => {
+                let place = Partition::new(TOPIC, self.any_partition());
+                self.operate(Wish::Rewind(place, percent));
+            }
         }
         Ok(())
+    }
+
+    /// An operator wishes something, and tries again when it fails.
+    fn operate(&mut self, wish: Wish) {
+        self.operators += 1;
+        let seed = self.seed.wrapping_mul(1_000) + 500 + self.operators;
+        let (cluster, journal) = (self.cluster.clone(), self.journal.clone());
+        self.operating.spawn(async move {
+            while let Err(problem) = wish.ask(&cluster, seed).await {
+                journal.line(format_args!("an operator tries again: {problem}"));
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
     }
 
     fn all_brokers_up(&self) {
