@@ -16,20 +16,48 @@ Exit codes:
     4  cannot connect, or not authorised
     5  timed out
     6  partly done; stdout or stderr says which part
-  130  interrupted";
+  130  interrupted
+logmill check ends as monitors expect: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN";
 
 /// Why the command did not end with 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Whoever read our output has had enough, as `head` has.
-    NobodyReads = 0,
-    Failed = 1,
-    Usage = 2,
-    NotFound = 3,
-    NoConnection = 4,
-    TimedOut = 5,
-    Partly = 6,
-    Interrupted = 130,
+    NobodyReads,
+    Failed,
+    Usage,
+    NotFound,
+    NoConnection,
+    TimedOut,
+    Partly,
+    Interrupted,
+    /// A check found something, and has told it.
+    Found(Health),
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Self::NobodyReads => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::NoConnection => 4,
+            Self::TimedOut => 5,
+            Self::Partly => 6,
+            Self::Interrupted => 130,
+            Self::Found(health) => health as u8,
+        }
+    }
+}
+
+/// How `logmill check` ends, as Nagios and its like expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Health {
+    Ok = 0,
+    Warning = 1,
+    Critical = 2,
+    Unknown = 3,
 }
 
 /// A failure: how to end, and what to tell on stderr. An empty text tells nothing.
@@ -60,7 +88,7 @@ impl Failure {
         if !self.text.is_empty() {
             eprintln!("logmill: {}", self.text);
         }
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.exit.code())
     }
 }
 

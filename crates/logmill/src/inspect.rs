@@ -1,12 +1,16 @@
 //! Read-only snapshots for tools: how far a group is. The way of the records never comes here.
 
 use logmill_protocol::ids::{Offset, Partition};
+use logmill_protocol::records::{Decompressor, Limits};
 use logmill_protocol::work::CommitMetadata;
 
 use crate::client::Client;
 use crate::client::admin::OffsetAt;
-use crate::client::fetch::Isolation;
-use crate::error::Result;
+use crate::client::fetch::{FetchOptions, Isolation};
+use crate::error::{Error, Result};
+
+/// What one look at a log may hold in memory, in bytes.
+const BUFFER: usize = 1 << 20;
 
 /// How far a group is in one partition, by what Kafka knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,4 +73,35 @@ pub async fn progress(client: &Client, group: &str) -> Result<Vec<PartitionProgr
         });
     }
     Ok(all)
+}
+
+/// The timestamp of the first record at or above the watermark, in milliseconds since 1970: since when something waits.
+/// `None` if nothing does.
+///
+/// # Errors
+/// Kafka does not answer in time, or the batch there is damaged.
+pub async fn oldest_unsettled(client: &Client, progress: &PartitionProgress) -> Result<Option<i64>> {
+    let from = progress.watermark.max(progress.log_start);
+    if from >= progress.log_end {
+        return Ok(None);
+    }
+    let mut options = FetchOptions::from_settings(client.settings());
+    options.buffer_bytes = BUFFER;
+    let partition = &progress.partition;
+    let mut reader = client.fetch_range(partition.clone(), None, from..progress.log_end, &options);
+    let mut decompressor = Decompressor::new(Limits::default());
+    while let Some(fetched) = reader.next().await? {
+        for batch in fetched.batches {
+            let damaged = |reason: String| Error::Corrupt {
+                partition: partition.clone(),
+                offset: batch.batch().base_offset(),
+                reason,
+            };
+            let records = batch.records(&mut decompressor).map_err(|error| damaged(error.to_string()))?;
+            if let Some(first) = records.iter().next() {
+                return first.map(|first| Some(first.timestamp)).map_err(|error| damaged(error.to_string()));
+            }
+        }
+    }
+    Ok(None)
 }

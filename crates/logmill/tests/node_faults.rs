@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use logmill::node::{Background, NodeBuilder, Received};
 use logmill::store::MemoryStore;
+use logmill_protocol::messages::ApiKey;
+use logmill_testkit::{Fault, Rule};
 use rig::cut::Way;
 use rig::{Rig, Tally};
 use tokio::sync::Semaphore;
@@ -145,4 +147,31 @@ async fn past_its_lease_a_node_that_cannot_renew_gives_its_caller_nothing_more()
     first.ack();
     assert!(timeout(LEASE, cut_off.recv()).await.is_err(), "a record of a lease that has ended");
     another_handles_all(&rig, store).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_a_store_of_its_own_hands_nothing_out_while_it_may_be_no_member_any_more() {
+    let rig = Rig::new(1, 21);
+    rig.cluster.create_topic("orders", 1);
+    rig.produce("orders", 0, 2).await;
+    // Renewing a lease in its own store says nothing about others.
+    let settings = rig.node("billing").topics(["orders"]).lease(Duration::from_secs(600)).seed(3);
+    let settings = settings.session_timeout(Duration::from_secs(6)).background(Background::Here);
+    let node = settings.build().await.unwrap();
+    let first = node.recv().await.unwrap().unwrap();
+    assert!(first.is_leased());
+    rig.cluster.inject(Rule::new(ApiKey::Heartbeat, Fault::Hang));
+    rig.cluster.inject(Rule::new(ApiKey::JoinGroup, Fault::Hang));
+    // Before it notices by itself: its heartbeat is still on its way.
+    sleep(Duration::from_millis(6_100)).await;
+    assert!(!first.is_leased());
+    assert!(timeout(SOON, node.recv()).await.is_err(), "it may be another's");
+    drop(first);
+    rig.cluster.clear_faults();
+    for offset in 0..2 {
+        let delivery = node.recv().await.unwrap().unwrap();
+        assert!(delivery.offset() == offset && delivery.is_leased());
+        delivery.ack();
+    }
+    node.drain().await.unwrap();
 }

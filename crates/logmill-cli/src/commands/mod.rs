@@ -2,6 +2,7 @@
 
 mod bench;
 mod broker;
+mod check;
 mod completion;
 mod consume;
 mod dead;
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     Bench(bench::Command),
     /// How many records groups have not settled yet
     Lag(lag::Args),
+    /// Is a group, or what it stands on, as it should be? For monitors: ends with 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    #[command(subcommand)]
+    Check(check::Command),
     /// List and describe groups; pause, resume and delete one
     #[command(subcommand)]
     Group(group::Command),
@@ -65,6 +69,7 @@ impl Command {
             Self::Topic(command) => topic::run(command).await,
             Self::Bench(command) => bench::run(command).await,
             Self::Lag(args) => lag::run(args).await,
+            Self::Check(command) => check::run(command).await,
             Self::Group(command) => group::run(command).await,
             Self::Offsets(command) => offsets::run(command).await,
             Self::Dead(command) => dead::run(command).await,

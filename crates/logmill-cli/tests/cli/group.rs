@@ -39,9 +39,9 @@ fn a_group_is_listed_and_described() {
     assert_eq!(listed, "GROUP      STATE  PROTOCOL\nforesters  Empty  consumer\n");
     let described = logmill(&["group", "describe", "-b", b, "foresters"]).ok();
     let table = "\
-TOPIC  PART  START  WATERMARK  END  LAG  RANGES ABOVE  GENERATION  ORGANISER
-trees     0      0          3    5    2             0           1          -
-trees     1      0          1    1    0             0           1          -
+TOPIC  PART  START  WATERMARK  END  LAG  RANGES ABOVE  GENERATION  ORGANISER  PAUSED
+trees     0      0          3    5    2             0           1          -  no
+trees     1      0          1    1    0             0           1          -  no
 ";
     assert_eq!(described, table);
     let document = logmill(&["group", "describe", "-b", b, "foresters", "--output", "json"]).ok();

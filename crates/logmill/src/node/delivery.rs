@@ -4,8 +4,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::handler::Outcome;
 use super::record::Received;
 use super::state::{Finished, NodeState};
@@ -35,7 +33,7 @@ impl Delivery {
     /// best dropped: another node may be at work on it. For a caller that keeps records waiting before it works on them.
     #[must_use]
     pub fn is_leased(&self) -> bool {
-        self.received.unit.is_live(Instant::now())
+        self.state.as_ref().is_some_and(|state| state.may_begin(&self.received.unit))
     }
 
     fn finished(&self) -> Finished {

@@ -177,7 +177,7 @@ impl Node {
                 received = self.state.queue.next() => received,
                 () = self.at_rest() => return Ok(None),
             };
-            if received.unit.is_live(Instant::now()) {
+            if self.state.may_begin(&received.unit) {
                 return Ok(Some(Delivery::new(received, self.state.clone())));
             }
             self.state.discard(&received);

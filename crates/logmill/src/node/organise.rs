@@ -27,6 +27,9 @@ pub(crate) async fn run(client: Client, state: Arc<NodeState>, private_store: bo
         if begun.await.is_ok() {
             info!(node = state.settings.node, group = state.settings.group, "organising");
             let membership = join(&client, &state);
+            if private_store {
+                state.member.get_or_init(|| membership.alive());
+            }
             let organiser = Organiser::new(client.clone(), membership, state.clone(), private_store);
             organiser.run(stop.clone()).await;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::handler::Handler;
 use super::record::Received;
@@ -53,7 +53,7 @@ impl StartSlots for NoSlots {
 /// cost no wake-up, and one handler's delay holds nobody up.
 async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
     while let Some(received) = state.queue.pop() {
-        if !received.unit.is_live(Instant::now()) {
+        if !state.may_begin(&received.unit) {
             state.discard(&received);
             continue;
         }

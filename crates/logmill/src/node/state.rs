@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use logmill_protocol::ids::{Nonce, Offset, Partition, PartitionKey};
 use logmill_protocol::records::OwnedRecord;
@@ -24,6 +24,7 @@ use super::order::{Blocks, Line};
 use super::queue::Queue;
 use super::record::Received;
 use super::settings::Settings;
+use crate::client::membership::Alive;
 use crate::store::Store;
 
 /// One record, in the count of those to be expected: a lane has a part of the offsets it spans.
@@ -55,6 +56,8 @@ pub(crate) struct NodeState {
     unread: AtomicU64,
     /// Cancelled: no more units are taken.
     pub(crate) quiet: CancellationToken,
+    /// Where the store is this process's own, whatever it holds is so by its membership in the consumer group.
+    pub(crate) member: OnceLock<Alive>,
     /// What operators ask of the group.
     pub(crate) asked: Heard,
     /// Where records go that are given up on.
@@ -107,6 +110,7 @@ impl NodeState {
             ended: Notify::new(),
             unread: AtomicU64::new(0),
             quiet: CancellationToken::new(),
+            member: OnceLock::new(),
             asked: Heard::default(),
             dead,
             first_failures: FirstFailures::default(),
@@ -200,6 +204,17 @@ impl NodeState {
     /// Whether units of this partition are to be left alone now.
     pub(crate) fn is_letting_go(&self, partition: &Partition) -> bool {
         lock(&self.letting_go).contains(partition)
+    }
+
+    /// Whether nobody else can have been given what this node's membership gave it.
+    pub(crate) fn is_sure_of_its_own(&self, now: Instant) -> bool {
+        self.member.get().is_none_or(|member| member.is_sure(now))
+    }
+
+    /// Whether a handler may begin a record of the unit now.
+    pub(crate) fn may_begin(&self, unit: &InHand) -> bool {
+        let now = Instant::now();
+        unit.is_live(now) && self.is_sure_of_its_own(now)
     }
 
     /// A record that was handed out comes back untried.

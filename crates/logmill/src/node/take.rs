@@ -73,6 +73,10 @@ impl Pace {
 pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
     let mut pace = Pace { since: Instant::now(), handed: 0, target: 0, unit: 100 };
     while let Some(()) = state.quiet.run_until_cancelled(state.asked.until_work_is_allowed()).await {
+        if !state.is_sure_of_its_own(Instant::now()) {
+            let _ = tokio::time::timeout(PAUSE, state.quiet.cancelled()).await;
+            continue;
+        }
         let drained = state.queue.drained.notified();
         tokio::pin!(drained);
         drained.as_mut().enable();

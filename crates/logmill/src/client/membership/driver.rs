@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::alive::Alive;
 use super::commit::is_stale;
 use super::round::Joined;
 use super::{Event, MembershipOptions, MembershipToken, Release};
@@ -53,6 +54,7 @@ pub(super) struct Driver {
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
     last_heard: Instant,
+    pub(super) alive: Alive,
 }
 
 impl Driver {
@@ -74,6 +76,7 @@ impl Driver {
             events,
             stop,
             last_heard: Instant::now(),
+            alive: Alive::new(),
         }
     }
 
@@ -101,8 +104,9 @@ impl Driver {
 
     /// Joins, tells the owner, and beats until there is a reason to join again.
     async fn round(&mut self) -> Result<Next> {
+        let asked = Instant::now();
         let joined = self.join().await?;
-        self.last_heard = Instant::now();
+        self.heard(asked);
         let token = MembershipToken { generation: self.generation, member_id: self.member_id.clone() };
         let added: Vec<_> = joined.assigned.difference(&self.owned).cloned().collect();
         let revoked: Vec<_> = self.owned.difference(&joined.assigned).cloned().collect();
@@ -114,6 +118,12 @@ impl Driver {
         }
         let releasing = if revoked.is_empty() { None } else { Some(self.revoke(revoked).await) };
         self.beat(joined, releasing).await
+    }
+
+    /// The coordinator has answered what it was asked then.
+    fn heard(&mut self, asked: Instant) {
+        self.last_heard = Instant::now();
+        self.alive.set(asked + self.options.session_timeout);
     }
 
     async fn tell(&self, event: Event) -> Option<()> {
@@ -174,16 +184,17 @@ impl Driver {
             member_id: self.member_id.clone(),
             ..Default::default()
         };
-        let deadline = Instant::now() + self.options.session_timeout / 3;
+        let asked = Instant::now();
+        let deadline = asked + self.options.session_timeout / 3;
         let answer = async { self.coordinator().await?.call(&request, deadline).await }.await;
         let outcome = answer.and_then(|response| self.check(ApiKey::Heartbeat, response.error_code));
         match outcome {
             Ok(()) => {
-                self.last_heard = Instant::now();
+                self.heard(asked);
                 Ok(false)
             }
             Err(error) if error.code() == Some(ErrorCode::RebalanceInProgress) => {
-                self.last_heard = Instant::now();
+                self.heard(asked);
                 Ok(true)
             }
             // A coordinator that moved or restarted knows this member again when it is back.

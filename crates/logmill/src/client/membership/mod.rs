@@ -9,6 +9,7 @@
 //! A broker checks a commit's member and generation, not whether the partition is that member's. So a
 //! commit carries the [`MembershipToken`] under which the partition was held when its offset was read.
 
+mod alive;
 mod assignor;
 mod commit;
 mod driver;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 
+pub(crate) use alive::Alive;
 pub use commit::Commit;
 pub(crate) use protocol::ASSIGNOR;
 
@@ -134,6 +136,7 @@ pub struct Membership {
     events: mpsc::Receiver<Event>,
     stop: CancellationToken,
     driver: JoinHandle<()>,
+    alive: Alive,
 }
 
 impl Membership {
@@ -144,8 +147,14 @@ impl Membership {
         let (sender, events) = mpsc::channel(EVENTS);
         let stop = CancellationToken::new();
         let driver = driver::Driver::new(client.clone(), group.to_owned(), options, sender, stop.clone());
+        let alive = driver.alive.clone();
         let driver = tokio::spawn(driver.run());
-        Self { client: client.clone(), group: group.to_owned(), events, stop, driver }
+        Self { client: client.clone(), group: group.to_owned(), events, stop, driver, alive }
+    }
+
+    /// Until when this member can be sure of what it holds.
+    pub(crate) fn alive(&self) -> Alive {
+        self.alive.clone()
     }
 
     /// The next event; `None` when the membership has ended. May be dropped while it waits.
