@@ -144,7 +144,8 @@ async fn java_clients_produce_consume_and_administer() {
         let groups = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
         let described = tool(groups, &["--describe", "--group", "saws", "--timeout", "30000"], "").await;
         let lags: Vec<_> = described.iter().filter(|line| line.starts_with("saws")).collect();
-        assert_eq!(lags.len(), 4, "{described:?}");
+        // A partition that had nothing to read may be committed or not.
+        assert_eq!(lags.len(), cluster.all_committed("saws").len(), "{described:?}");
     }
 }
 

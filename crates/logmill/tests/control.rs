@@ -18,7 +18,7 @@ use logmill_protocol::ids::Partition;
 use logmill_protocol::messages::ApiKey;
 use logmill_protocol::work::CommitMetadata;
 use logmill_testkit::{Fault, Rule};
-use rig::Rig;
+use rig::{Rig, until};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -87,17 +87,6 @@ impl Gate {
         let times = self.times.lock().unwrap();
         times.range((partition, offset)..(partition + 1, 0)).map(|(_, times)| *times).min().unwrap_or(0)
     }
-}
-
-/// Waits until it holds; it takes no real time, and not for ever.
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..3_000 {
-        if holds() {
-            return;
-        }
-        sleep(COMMIT).await;
-    }
-    panic!("it does not come to it: {what}");
 }
 
 fn committed(rig: &Rig, partition: i32) -> i64 {

@@ -14,7 +14,7 @@ use logmill::node::{Background, Delivery, Json, Node, NodeBuilder, Outcome, Rece
 use logmill::store::MemoryStore;
 use logmill_protocol::messages::ApiKey;
 use logmill_testkit::{Fault, Rule};
-use rig::{Rig, Tally};
+use rig::{Rig, Tally, until};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -58,17 +58,6 @@ fn failing(
 
 fn committed(rig: &Rig) -> i64 {
     rig.cluster.committed(GROUP, TOPIC, 0).map_or(0, |committed| committed.offset)
-}
-
-/// Waits until it holds; it takes no real time, and not for ever.
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..3_000 {
-        if holds() {
-            return;
-        }
-        sleep(COMMIT).await;
-    }
-    panic!("it does not come to it: {what}");
 }
 
 async fn commits(rig: &Rig, offset: i64) {

@@ -97,6 +97,20 @@ impl Rig {
     }
 }
 
+/// Waits until it holds, under paused time; not for ever.
+///
+/// # Panics
+/// It does not come to it.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it does not come to it: {what}");
+}
+
 /// So long without one more record means that the rest will not come.
 const STALLED: Duration = Duration::from_secs(60);
 

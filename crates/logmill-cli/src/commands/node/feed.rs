@@ -165,7 +165,12 @@ impl FeedArgs {
                 },
             }
         }
-        Ok(())
+        // The last one is counted, so a hand has it before the node drains.
+        tokio::select! {
+            biased;
+            asked = stop.asked() => asked,
+            _ = hand_out.reserve() => Ok(()),
+        }
     }
 
     fn retry(&self) -> Retry {
