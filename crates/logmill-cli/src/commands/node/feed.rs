@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use logmill::Retry;
 use logmill::node::{Delivery, Node};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::super::stop::Stop;
 use super::{Goal, LOOK_EVERY, NodeFlags};
@@ -53,22 +53,29 @@ pub(crate) struct FeedArgs {
 /// Where hands take records from.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
-    records: Arc<Mutex<mpsc::Receiver<Delivery>>>,
+    records: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     open: watch::Receiver<()>,
 }
 
+/// A record that waits for a hand, in the only place there is for one.
+#[derive(Debug)]
+struct Waiting {
+    delivery: Delivery,
+    _place: OwnedSemaphorePermit,
+}
+
 impl Inbox {
-    fn new(records: mpsc::Receiver<Delivery>, open: watch::Receiver<()>) -> Self {
+    fn new(records: mpsc::Receiver<Waiting>, open: watch::Receiver<()>) -> Self {
         Self { records: Arc::new(Mutex::new(records)), open }
     }
 
     /// The next record; none once the node drains. Dropping the future loses nothing.
     pub(crate) async fn next(&self) -> Option<Delivery> {
         loop {
-            let delivery = self.records.lock().await.recv().await?;
+            let waiting = self.records.lock().await.recv().await?;
             // It has waited here until a hand was free, and its lease may have ended meanwhile.
-            if delivery.is_leased() {
-                return Some(delivery);
+            if waiting.delivery.is_leased() {
+                return Some(waiting.delivery);
             }
         }
     }
@@ -143,17 +150,19 @@ impl FeedArgs {
     async fn feed(
         &self,
         node: &Node,
-        hand_out: mpsc::Sender<Delivery>,
+        hand_out: mpsc::Sender<Waiting>,
         goal: Option<&Goal>,
         stop: &mut Stop,
     ) -> Outcome {
         let mut goal = pin!(Goal::reached(goal));
+        let free = Arc::new(Semaphore::new(1));
         for _ in 0..self.count.unwrap_or(u64::MAX) {
             let taken = async {
                 // Taken only when there is room for it: what waits in the node may still go to another.
+                let place = free.clone().acquire_owned().await.ok()?;
                 let room = hand_out.reserve().await.ok()?;
                 let delivery = node.recv().await.transpose()?;
-                Some(delivery.map(|delivery| room.send(delivery)))
+                Some(delivery.map(|delivery| room.send(Waiting { delivery, _place: place })))
             };
             tokio::select! {
                 biased;
@@ -169,7 +178,7 @@ impl FeedArgs {
         tokio::select! {
             biased;
             asked = stop.asked() => asked,
-            _ = hand_out.reserve() => Ok(()),
+            _ = free.acquire() => Ok(()),
         }
     }
 
