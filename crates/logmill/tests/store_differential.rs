@@ -80,13 +80,13 @@ struct Bench {
 }
 
 impl Bench {
-    async fn open(url: &str, database: u32) -> Self {
+    async fn open(url: &str, database: u32, user: &str) -> Self {
         let url = format!("{url}?db={database}");
         let time = Arc::new(AtomicU64::new(0));
         let mut options = RedisOptions::default();
         let given = time.clone();
         options.time = Some(Arc::new(move || given.load(Ordering::Relaxed)));
-        let store = RedisStore::connect(&url, "differential", options).await.unwrap();
+        let store = RedisStore::connect(&format!("{url}{user}"), "differential", options).await.unwrap();
         let admin = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
         Self { store, time, admin }
     }
@@ -134,19 +134,58 @@ fn the_scripts_equal_the_specification() {
 
     let worker = &|database: u32| {
         let runtime = runtime();
-        let bench = runtime.block_on(Bench::open(&url, database));
-        let cases = histories().div_ceil(WORKERS);
-        let mut runner = TestRunner::new(ProptestConfig {
-            cases,
-            source_file: Some(file!()),
-            ..ProptestConfig::default()
-        });
-        runner
-            .run(&prop::collection::vec(step(), 1..60), |steps| runtime.block_on(bench.run(&steps)))
-            .unwrap_or_else(|error| panic!("{error}"));
+        let bench = runtime.block_on(Bench::open(&url, database, ""));
+        run_histories(&runtime, &bench, histories().div_ceil(WORKERS));
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|database| scope.spawn(move || worker(database))).collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
+}
+
+fn run_histories(runtime: &tokio::runtime::Runtime, bench: &Bench, cases: u32) {
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases, source_file: Some(file!()), ..ProptestConfig::default() });
+    runner
+        .run(&prop::collection::vec(step(), 1..60), |steps| runtime.block_on(bench.run(&steps)))
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The rule for a user of its own, as people are told it.
+fn documented_rule() -> Vec<&'static str> {
+    let page = include_str!("../../../docs/redis.md");
+    let line = page.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap();
+    line.split(' ').collect()
+}
+
+#[test]
+fn the_documented_user_may_do_all_transitions_and_nothing_besides() {
+    if skipped(&[Software::Redis]) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = launch::RedisOptions::default().unix_socket();
+    let redis = runtime.block_on(Redis::start(options)).unwrap();
+    let ask = |words: &[&str]| runtime.block_on(redis.cli(words)).unwrap();
+    let rule = documented_rule();
+    ask(&rule);
+    ask(&["CONFIG", "RESETSTAT"]);
+    let bench = runtime.block_on(Bench::open(&redis.url(), 1, "&user=logmill&pass=secret"));
+    // No single history needs all that the transitions need.
+    run_histories(&runtime, &bench, 300);
+    let url = format!("{}?user=logmill&pass=secret", redis.url());
+    let at_its_time = RedisStore::connect(&url, "differential", RedisOptions::default());
+    runtime.block_on(async { at_its_time.await.unwrap().overview().await.unwrap() });
+    // What it reads first may be refused, and then it only warns: so the refusals are looked at too.
+    assert_eq!(ask(&["ACL", "LOG"]), "");
+    let stats = ask(&["INFO", "commandstats"]);
+    for command in rule.iter().filter_map(|word| word.strip_prefix('+')) {
+        assert!(
+            stats.contains(&format!("cmdstat_{command}:")),
+            "{command} is granted and not needed: {stats}"
+        );
+    }
+
+    ask(&["ACL", "SETUSER", "logmill", "+scan", "+unlink"]);
+    runtime.block_on(RedisStore::delete_group(&url, "differential", true)).unwrap();
 }

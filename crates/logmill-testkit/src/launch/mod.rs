@@ -12,6 +12,7 @@
 //! `LOGMILL_KEEP=1` is set. ZooKeeper is not needed any more: these brokers keep their own metadata (KRaft).
 
 mod ask;
+mod certificates;
 mod error;
 mod folder;
 mod java;
@@ -20,6 +21,7 @@ mod ports;
 mod process;
 mod redis;
 mod resp;
+mod sentinel;
 mod settings;
 mod software;
 
@@ -27,5 +29,6 @@ pub use error::LaunchError;
 pub use java::java_tool;
 pub use kafka::Kafka;
 pub use redis::{Redis, RedisOptions};
+pub use sentinel::Sentinels;
 pub use settings::KafkaOptions;
 pub use software::{Software, skipped};

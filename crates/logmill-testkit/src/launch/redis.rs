@@ -26,6 +26,8 @@ pub struct RedisOptions {
     pub aof: bool,
     /// Listen on a unix socket in its folder instead of on a port of 127.0.0.1.
     pub unix_socket: bool,
+    /// Speak TLS on its port, and nothing else, with certificates that it finds in its folder. Default no.
+    pub tls: bool,
     /// More words for redis-server's command line, such as `--maxmemory 10mb`.
     pub args: Vec<String>,
 }
@@ -42,6 +44,13 @@ impl RedisOptions {
     #[must_use]
     pub fn unix_socket(mut self) -> Self {
         self.unix_socket = true;
+        self
+    }
+
+    /// Speaks TLS on its port: see [`Redis::folder`].
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 
@@ -68,6 +77,8 @@ pub struct Redis {
 pub(super) enum Place {
     Port(u16),
     Socket(PathBuf),
+    /// TLS on a port for those under test, and a socket for the test.
+    Tls(u16, PathBuf),
 }
 
 impl Redis {
@@ -79,13 +90,18 @@ impl Redis {
         let mut tries = 1;
         loop {
             let mut folder = Folder::new("redis")?;
+            let socket = folder.path().join("redis.sock");
+            let port = || {
+                free_port()
+                    .ok_or_else(|| LaunchError::io("find a free port")(std::io::ErrorKind::AddrInUse.into()))
+            };
             let place = if options.unix_socket {
-                Place::Socket(folder.path().join("redis.sock"))
+                Place::Socket(socket)
+            } else if options.tls {
+                super::certificates::write(folder.path())?;
+                Place::Tls(port()?, socket)
             } else {
-                let port = free_port();
-                Place::Port(port.ok_or_else(|| {
-                    LaunchError::io("find a free port")(std::io::ErrorKind::AddrInUse.into())
-                })?)
+                Place::Port(port()?)
             };
             match launch(&options, &place, folder.path()).await {
                 Ok(process) => return Ok(Self { process, place, options, folder }),
@@ -104,6 +120,9 @@ impl Redis {
         match &self.place {
             Place::Port(port) => format!("redis://127.0.0.1:{port}/"),
             Place::Socket(path) => format!("unix://{}", path.display()),
+            Place::Tls(port, _) => {
+                format!("rediss://127.0.0.1:{port}/?ca={}", self.folder.path().join("ca.pem").display())
+            }
         }
     }
 
@@ -111,9 +130,16 @@ impl Redis {
     #[must_use]
     pub fn address(&self) -> Option<String> {
         match &self.place {
-            Place::Port(port) => Some(format!("127.0.0.1:{port}")),
+            Place::Port(port) | Place::Tls(port, _) => Some(format!("127.0.0.1:{port}")),
             Place::Socket(_) => None,
         }
+    }
+
+    /// Its folder. With TLS: `ca.pem`, and `client.pem` and `client.key` for a server that asks for them
+    /// (`--tls-auth-clients yes`).
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The process id.
@@ -192,6 +218,19 @@ async fn launch(options: &RedisOptions, place: &Place, folder: &Path) -> Result<
     match place {
         Place::Port(port) => command.args(["--bind", "127.0.0.1", "--port"]).arg(port.to_string()),
         Place::Socket(path) => command.args(["--port", "0", "--unixsocket"]).arg(path),
+        Place::Tls(port, path) => {
+            command.args(["--port", "0", "--unixsocket"]).arg(path);
+            command.args(["--bind", "127.0.0.1", "--tls-port"]).arg(port.to_string());
+            let files = [
+                ("--tls-ca-cert-file", "ca.pem"),
+                ("--tls-cert-file", "server.pem"),
+                ("--tls-key-file", "server.key"),
+            ];
+            for (option, file) in files {
+                command.arg(option).arg(folder.join(file));
+            }
+            command.args(["--tls-auth-clients", "no"])
+        }
     };
     command.args(&options.args);
     let mut process = Process::start("redis-server", &mut command, &folder.join("redis.log"))?;

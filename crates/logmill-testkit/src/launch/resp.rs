@@ -20,7 +20,7 @@ pub(super) async fn ask(place: &Place, words: &[&str]) -> io::Result<Result<Stri
     let exchange = async {
         match place {
             Place::Port(port) => talk(TcpStream::connect(("127.0.0.1", *port)).await?, words).await,
-            Place::Socket(path) => talk(UnixStream::connect(path).await?, words).await,
+            Place::Socket(path) | Place::Tls(_, path) => talk(UnixStream::connect(path).await?, words).await,
         }
     };
     tokio::time::timeout(PATIENCE, exchange).await?

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::connect::Link;
+use super::connect::Server;
 use super::keys;
 use super::script::SCHEMA;
 use crate::store::StoreError;
@@ -11,19 +11,19 @@ use crate::store::StoreError;
 const OLDEST: u32 = 7;
 
 /// Refuses a server that would lose units or cannot take them; warns of one that may.
-pub(super) async fn run(link: &Link, prefix: &str) -> Result<(), StoreError> {
-    match link.send::<String>(&redis::cmd("INFO")).await {
-        Ok(info) => server(&link.address, &info)?,
+pub(super) async fn run(to: &Server, prefix: &str) -> Result<(), StoreError> {
+    match to.send::<String>(&redis::cmd("INFO")).await {
+        Ok(info) => server(&to.address, &info)?,
         Err(error) if error.is_retriable() => return Err(error),
         Err(error) => tracing::warn!(
-            address = %link.address, %error,
+            address = %to.address, %error,
             "the server does not show its settings; make sure that maxmemory-policy is noeviction and that it is no replica"
         ),
     }
     let mut stored = redis::cmd("HGET");
     stored.arg(keys::meta(prefix)).arg("schema");
-    match link.send::<Option<String>>(&stored).await? {
-        Some(other) if other != SCHEMA => Err(wrong_schema(&link.address, &other)),
+    match to.send::<Option<String>>(&stored).await? {
+        Some(other) if other != SCHEMA => Err(wrong_schema(&to.address, &other)),
         _ => Ok(()),
     }
 }
@@ -40,10 +40,18 @@ pub(super) fn wrong_schema(address: &str, found: &str) -> StoreError {
     }
 }
 
+/// Whether INFO tells of a server that takes no writes.
+pub(super) fn is_replica(info: &str) -> bool {
+    fields(info).get("role").is_some_and(|role| *role != "master")
+}
+
+fn fields(info: &str) -> BTreeMap<&str, &str> {
+    info.lines().filter_map(|line| line.trim_end().split_once(':')).collect()
+}
+
 /// Looks at what INFO says.
 fn server(address: &str, info: &str) -> Result<(), StoreError> {
-    let fields: BTreeMap<&str, &str> =
-        info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+    let fields = fields(info);
     let field = |name| fields.get(name).copied();
     let refuse = |what: String, next: &str| {
         Err(StoreError::NotAStore { address: address.into(), what, next: next.into() })
@@ -55,7 +63,7 @@ fn server(address: &str, info: &str) -> Result<(), StoreError> {
             return refuse(format!("it is Redis {version}"), "use Redis 7 or Valkey 7.2, or newer");
         }
     }
-    if field("role").is_some_and(|role| role != "master") {
+    if is_replica(info) {
         let master = field("master_host").zip(field("master_port"));
         let master = master.map_or(String::new(), |(host, port)| format!(" of {host}:{port}"));
         return refuse(format!("it is a replica{master}"), "connect to its master");

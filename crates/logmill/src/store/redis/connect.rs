@@ -1,15 +1,12 @@
-//! The connection to Redis: one per store, used by all its calls at once, and what its errors mean.
+//! The connection to one Redis server, used by all calls at once, and what its errors mean.
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
-    ServerErrorKind,
-};
+use redis::{Client, Cmd, ErrorKind, FromRedisValue, PushInfo, RedisError, ServerErrorKind};
 use tokio::time::timeout;
 
 use super::script::Script;
@@ -21,32 +18,31 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 /// How often that is tried before the calls that wait are told.
 const RECONNECT_TRIES: usize = 3;
 
-/// A connection that mends itself.
-pub(super) struct Link {
+/// One server, over a connection that mends itself.
+pub(super) struct Server {
     connection: ConnectionManager,
     /// Host and port, without the password that the URL may hold.
     pub(super) address: String,
     timeout: Duration,
+    /// Another is used instead: what this connection still says is of no interest.
+    retired: Arc<AtomicBool>,
 }
 
-impl Link {
-    /// Connects to a `redis://` URL and subscribes to `channel`, whose words go to `wake`.
+impl Server {
+    /// Connects, and subscribes to `channel`, whose words go to `wake`.
     pub(super) async fn open(
-        url: &str,
+        client: Client,
         channel: &str,
         timeout: Duration,
         wake: Arc<Wake>,
     ) -> Result<Self, StoreError> {
-        let info = url.into_connection_info().map_err(|error| StoreError::NotAStore {
-            address: "the given address".into(),
-            what: format!("it is no Redis URL ({error})"),
-            next: "write it as redis://[user:password@]host:port[/database]".into(),
-        })?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let info = info.set_redis_settings(settings);
-        let address = info.addr().to_string();
+        let address = client.get_connection_info().addr().to_string();
+        let retired = Arc::new(AtomicBool::new(false));
+        let silent = retired.clone();
         let on_push = move |push: PushInfo| {
-            wake.heard(&push.kind);
+            if !silent.load(Ordering::Relaxed) {
+                wake.heard(&push.kind);
+            }
             Ok::<(), std::convert::Infallible>(())
         };
         let config = ConnectionManagerConfig::new()
@@ -58,7 +54,6 @@ impl Link {
             .set_push_sender(on_push)
             .set_automatic_resubscription();
         let connect = async {
-            let client = Client::open(info)?;
             let mut connection = ConnectionManager::new_with_config(client, config).await?;
             connection.subscribe(channel).await?;
             Ok(connection)
@@ -66,7 +61,7 @@ impl Link {
         // Each try may use up the timeout of a connection.
         let patience = (timeout + RECONNECT.1) * (RECONNECT_TRIES as u32 + 1);
         let connection = within(&address, patience, connect).await?;
-        Ok(Self { connection, address, timeout })
+        Ok(Self { connection, address, timeout, retired })
     }
 
     /// Sends a command.
@@ -89,15 +84,15 @@ impl Link {
         };
         within(&self.address, self.timeout, answer).await
     }
-}
 
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+    /// Another is used from now on.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 }
 
-async fn within<T>(
+/// Waits so long for an answer, and tells what an error means.
+pub(super) async fn within<T>(
     address: &str,
     wait: Duration,
     answer: impl Future<Output = Result<T, RedisError>>,
@@ -119,6 +114,12 @@ fn meaning(address: &str, waited: Duration, error: &RedisError) -> StoreError {
     if error.is_timeout() {
         return StoreError::TimedOut { address, waited };
     }
+    if let Some(problem) = certificate(error) {
+        return not_a_store(
+            &format!("it is not trusted ({problem})"),
+            "name the file of whoever certified it in the URL: rediss://host:port/?ca=FILE",
+        );
+    }
     if error.is_io_error() || error.is_connection_dropped() || error.is_connection_refusal() {
         return StoreError::Unreachable { address, reason: error.to_string() };
     }
@@ -128,6 +129,9 @@ fn meaning(address: &str, waited: Duration, error: &RedisError) -> StoreError {
                 "it refused the user or password",
                 "give them in the URL: redis://user:password@host:port",
             );
+        }
+        ErrorKind::MasterNameNotFoundBySentinel => {
+            return StoreError::Unready { address, reason: error.to_string() };
         }
         ErrorKind::RESP3NotSupported => {
             return not_a_store("it is older than Redis 6", "use Redis 7 or Valkey 7.2, or newer");
@@ -142,7 +146,7 @@ fn meaning(address: &str, waited: Duration, error: &RedisError) -> StoreError {
         ),
         Some("NOPERM") => not_a_store(
             &format!("the user may not do what a store must ({error})"),
-            "grant it EVAL, EVALSHA, SUBSCRIBE and the commands in the scripts on the keys logmill:*",
+            "give it the rule that docs/redis.md has",
         ),
         Some(
             "LOADING" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "MISCONF" | "BUSY" | "TRYAGAIN" | "MOVED"
@@ -150,6 +154,13 @@ fn meaning(address: &str, waited: Duration, error: &RedisError) -> StoreError {
         ) => StoreError::Unready { address, reason: error.to_string() },
         _ => StoreError::BadReply { address, what: error.to_string() },
     }
+}
+
+/// What is wrong with the server's certificate, if that is the problem.
+fn certificate(error: &RedisError) -> Option<String> {
+    // The client does not show the cause but in its text.
+    let text = error.to_string();
+    Some(text.split_once("invalid peer certificate: ")?.1.to_owned())
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ mod connect;
 mod encode;
 mod erase;
 mod keys;
+mod link;
 mod parse;
+mod place;
 mod script;
 mod wake;
 
@@ -27,8 +29,8 @@ use logmill_protocol::work::{
 };
 use redis::Cmd;
 
-use self::connect::Link;
 use self::encode::Encode;
+use self::link::Link;
 use self::parse::{Parsed, Reply};
 use self::script::Script;
 use self::wake::Wake;
@@ -72,8 +74,15 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects to `url` (`redis://[user:password@]host:port[/database]`) and checks that the server
-    /// can hold units of `group`.
+    /// Connects to `url` and checks that the server can hold units of `group`:
+    ///
+    /// - `redis://[user:password@]host:port[/database]`, or `rediss://…` with TLS;
+    /// - `redis+sentinel://[user:password@]host,host,…/name[/database]`, or `rediss+sentinel://…`: the sentinels at
+    ///   these hosts say which server is the primary called `name`, now and after each failover;
+    /// - `unix:///path`.
+    ///
+    /// With TLS, `?ca=FILE` is trusted in place of the system's certificates, and `cert=FILE&key=FILE` is shown.
+    /// `sentinel-user=` and `sentinel-password=` are for sentinels that ask for them.
     ///
     /// # Errors
     ///
@@ -83,8 +92,7 @@ impl RedisStore {
     pub async fn connect(url: &str, group: &str, options: RedisOptions) -> Result<Self, StoreError> {
         let prefix = keys::prefix(group);
         let wake = Arc::new(Wake::new(options.seed));
-        let link = Link::open(url, &keys::wake(&prefix), options.timeout, wake.clone()).await?;
-        checks::run(&link, &prefix).await?;
+        let link = Link::open(url, &prefix, options.timeout, wake.clone()).await?;
         Ok(Self { link, wake, prefix, options })
     }
 
@@ -111,13 +119,12 @@ impl RedisStore {
                 }
                 .into()),
                 "MANY" => Err(Refused::TooManyNodes { nodes: reply.number()? }.into()),
-                "SCHEMA" => Err(checks::wrong_schema(&self.link.address, &reply.text()?)),
+                "SCHEMA" => Err(checks::wrong_schema(&self.link.address(), &reply.text()?)),
                 tag => Ok(parse(tag, &mut reply)?),
             };
             reply.end().map(|()| outcome)
         };
-        let nonsense =
-            |parse::Nonsense(what)| StoreError::BadReply { address: self.link.address.clone(), what };
+        let nonsense = |parse::Nonsense(what)| StoreError::BadReply { address: self.link.address(), what };
         read().map_err(nonsense)?
     }
 
