@@ -9,7 +9,7 @@ use logmill::client::Client;
 use logmill::{Offset, Partition};
 
 use super::node::NodeProcess;
-use super::tally::{Line, Tally};
+use super::tally::{Line, STALLED, Tally};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
@@ -83,6 +83,23 @@ impl Fleet {
         if let Err(problem) = self.tally.reaches(wanted).await {
             self.fail(&problem);
         }
+    }
+
+    /// Waits until something outside has come to pass.
+    pub(crate) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        let wait = async {
+            while !is_so().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(STALLED, wait).await.is_err() {
+            self.fail(&format!("in {STALLED:?} it did not come to pass that {what}"));
+        }
+    }
+
+    /// How many different records were printed so far.
+    pub(crate) fn printed(&self) -> usize {
+        self.tally.distinct()
     }
 
     /// The node that Kafka has given the narrow topic's only partition.

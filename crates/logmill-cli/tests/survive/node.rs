@@ -70,6 +70,11 @@ impl NodeProcess {
         self.killed
     }
 
+    /// Whether it has logged these words.
+    pub(crate) fn has_said(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).contains(words)
+    }
+
     /// The last lines that it logged.
     pub(crate) fn last_words(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();

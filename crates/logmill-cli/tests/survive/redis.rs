@@ -1,11 +1,13 @@
-//! Faults of Redis: emptied, killed and back with its data, killed and back without.
+//! Faults of Redis: emptied, killed and back with its data or without, failed over with the loss of what it wrote last,
+//! made to forget its scripts, out of memory.
 
 use std::time::{Duration, Instant};
 
-use logmill_testkit::launch::{Redis, RedisOptions, Software, skipped};
+use logmill::Producer;
+use logmill_testkit::launch::{Redis, RedisOptions, Sentinels, Software, skipped};
 
 use super::fleet::{CHECKPOINT, Fleet};
-use super::servers::{RECORDS, TOPIC, shared, turn};
+use super::servers::{RECORDS, TOPIC, enqueue, shared, turn};
 
 /// What was handled since the last commit to Kafka may come again, and what was in hand when the store was
 /// lost: commits are half a second apart, the rest is for a busy machine.
@@ -51,4 +53,90 @@ async fn with_fault(group: &str, aof: bool, fault: impl AsyncFnOnce(&mut Redis))
     let ended = Instant::now();
     // A Redis that kept its data lost no lease: nothing comes again.
     fleet.finish(|line| !aof && line.at + CHECKPOINT >= began && line.at <= ended + AFTER).await;
+}
+
+#[tokio::test]
+async fn the_primary_is_killed_and_its_replica_lacks_what_it_wrote_last() {
+    if skipped(&[Software::Kafka, Software::Redis]) {
+        return;
+    }
+    let shared = shared().await;
+    let (kafka, client) = turn(&shared).await;
+    let mut all = Sentinels::start(RedisOptions::default()).await.unwrap();
+    let fleet = Fleet::start(&client, &kafka.bootstrap(), "failed-over", TOPIC, RECORDS, Some(&all.url()));
+    fleet.at(30).await;
+    // Sentinels would bring it back to its primary after eight seconds.
+    let cut = Instant::now();
+    all.servers[1].cli(&["REPLICAOF", "127.0.0.1", "1"]).await.unwrap();
+    let held = written(&all.servers[1]).await;
+    fleet.at(50).await;
+    assert!(written(&all.servers[0]).await > held, "nothing is lost by this failover");
+    all.servers[0].kill9();
+    let wake = "logmill:{failed-over:0}:wake";
+    let listen =
+        async || all.servers[1].cli(&["PUBSUB", "NUMSUB", wake]).await.unwrap() == format!("{wake}\n3");
+    fleet.until("all nodes listen at the new primary", listen).await;
+    let over = Instant::now();
+    fleet.finish(|line| line.at + CHECKPOINT >= cut && line.at <= over + AFTER).await;
+}
+
+/// How far a server's stream of writes has come.
+async fn written(redis: &Redis) -> u64 {
+    let info = redis.cli(&["INFO", "replication"]).await.unwrap();
+    let offset = |name| info.lines().find_map(|line: &str| line.trim_end().strip_prefix(name)?.parse().ok());
+    offset("slave_repl_offset:").or_else(|| offset("master_repl_offset:")).unwrap()
+}
+
+#[tokio::test]
+async fn redis_forgets_its_scripts_each_second() {
+    if skipped(&[Software::Kafka, Software::Redis]) {
+        return;
+    }
+    let shared = shared().await;
+    let (kafka, client) = turn(&shared).await;
+    let redis = Redis::start(RedisOptions::default()).await.unwrap();
+    let fleet = Fleet::start(&client, &kafka.bootstrap(), "forgetful", TOPIC, RECORDS, Some(&redis.url()));
+    let forget = async {
+        loop {
+            redis.cli(&["SCRIPT", "FLUSH"]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = fleet.finish(|_| false) => {}
+        () = forget => {}
+    }
+}
+
+#[tokio::test]
+async fn redis_runs_out_of_memory_and_drains() {
+    if skipped(&[Software::Kafka, Software::Redis]) {
+        return;
+    }
+    let shared = shared().await;
+    let (kafka, client) = turn(&shared).await;
+    let redis = Redis::start(RedisOptions::default()).await.unwrap();
+    let (topic, half) = ("seeds", 20_000);
+    kafka.create_topic(topic, 2).await.unwrap();
+    let producer = Producer::builder().brokers(kafka.bootstrap()).build().await.unwrap();
+    let mut pending = Vec::new();
+    enqueue(&producer, topic, 2, 0..half, &mut pending).await;
+    producer.flush().await.unwrap();
+
+    let fleet = Fleet::start(&client, &kafka.bootstrap(), "full", topic, 2 * half, Some(&redis.url()));
+    fleet.at(10).await;
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    enqueue(&producer, topic, 2, half..2 * half, &mut pending).await;
+    producer.close().await.unwrap();
+    // What was planned is handled and settled, and what comes in is not planned.
+    fleet.at(50).await;
+    let refused = async || fleet.nodes.iter().any(|node| node.has_said("has no memory left"));
+    fleet.until("a plan is refused", refused).await;
+    for key in ["logmill:{full:0}:ready", "logmill:{full:0}:lease"] {
+        let drained = async || redis.cli(&["ZCARD", key]).await.unwrap() == "0";
+        fleet.until("no unit waits or is leased", drained).await;
+    }
+    assert_eq!(fleet.printed(), half);
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    fleet.finish(|_| false).await;
 }

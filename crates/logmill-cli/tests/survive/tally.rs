@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// So long without one new record means that the rest will not come.
-const STALLED: Duration = Duration::from_secs(60);
+pub(crate) const STALLED: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
@@ -40,6 +40,11 @@ impl Tally {
         if times[record] == 1 {
             self.distinct.send_modify(|distinct| *distinct += 1);
         }
+    }
+
+    /// How many different records were printed.
+    pub(crate) fn distinct(&self) -> usize {
+        *self.distinct.borrow()
     }
 
     /// Waits until so many different records were printed.
