@@ -28,6 +28,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("python3", "python3"),
 ];
 
+/// A Redis by another name, and its package; some distributions have it.
+const VALKEY: &str = "valkey-server";
+
 /// Finds or installs everything.
 ///
 /// # Errors
@@ -68,6 +71,11 @@ pub(crate) fn redis_server() -> Outcome<PathBuf> {
     find_program("redis-server").ok_or_else(|| {
         "redis-server is not on PATH: run `cargo xtask servers`, or install Debian's redis-server".into()
     })
+}
+
+/// The valkey-server on this machine, if its distribution has one.
+pub(crate) fn valkey_server() -> Option<PathBuf> {
+    find_program(VALKEY)
 }
 
 /// The `kafka-clients` jar of [`NEWEST`], fetched if it is not there yet.
@@ -143,6 +151,11 @@ fn programs() -> Outcome {
             }
         }
     }
+    match valkey_server() {
+        Some(path) => eprintln!("    {VALKEY}: {}", path.display()),
+        None if is_offered(VALKEY) => packages.push(VALKEY),
+        None => eprintln!("    {VALKEY}: is not in this distribution; its tests are left out"),
+    }
     if packages.is_empty() {
         return Ok(());
     }
@@ -162,6 +175,13 @@ fn programs() -> Outcome {
         .args(["install", "--yes", "--no-install-recommends"])
         .args(&packages))?;
     needs(&PROGRAMS.map(|(program, _)| program))
+}
+
+/// Whether the distribution has this package.
+fn is_offered(package: &str) -> bool {
+    let known = output(Command::new("apt-cache").args(["policy", package])).unwrap_or_default();
+    let known = String::from_utf8_lossy(&known);
+    known.contains("Candidate:") && !known.contains("Candidate: (none)")
 }
 
 /// # Errors

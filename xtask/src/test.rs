@@ -28,6 +28,16 @@ pub(crate) fn run_chore(words: &[String]) -> Outcome {
         run(cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     step("tests", || run(with_servers(cargo().args(["test", "--workspace", "--no-fail-fast"]))?))?;
+    if let Some(valkey) = servers::valkey_server() {
+        step("stores on Valkey", || {
+            let mut command = cargo();
+            command.args(["test", "--package", "logmill"]);
+            for test in ["store_contract", "store_differential", "store_lanes", "store_redis", "store_ways"] {
+                command.args(["--test", test]);
+            }
+            run(with_servers(&mut command)?.env("LOGMILL_REDIS_SERVER", &valkey))
+        })?;
+    }
     for example in examples()? {
         step(&format!("example {example}"), || {
             run(cargo().args(["run", "--quiet", "--package", "logmill", "--example", &example]))

@@ -68,7 +68,10 @@ impl Place {
                     )),
                     _ => error,
                 };
-                let asked = async { sentinels.lock().await.async_get_client().await.map_err(unknown) };
+                let asked = async {
+                    let found = sentinels.lock().await.async_get_client().await.map_err(unknown)?;
+                    Client::open(unnamed(found.get_connection_info().clone()))
+                };
                 within(addresses, patience, asked).await
             }
         }
@@ -94,12 +97,18 @@ impl fmt::Debug for Place {
 fn one(url: &str, certificates: Option<TlsCertificates>) -> RedisResult<Place> {
     let info = url.into_connection_info()?;
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let info = info.set_redis_settings(settings);
+    let info = unnamed(info.set_redis_settings(settings));
     let client = match certificates {
         Some(certificates) => Client::build_with_tls(info, certificates),
         None => Client::open(info),
     };
     client.map(Place::Server)
+}
+
+/// Does not tell the client library's name: a user with few rights may not, and servers log who tries.
+fn unnamed(info: ConnectionInfo) -> ConnectionInfo {
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    info.set_redis_settings(settings)
 }
 
 /// A `redis+sentinel://` URL in parts.
