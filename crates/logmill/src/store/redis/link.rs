@@ -134,12 +134,19 @@ async fn connect(
 
 async fn follow(link: Weak<Inner>, doubt: Arc<Notify>, watched: bool) {
     let longest = if watched { LOOK_EVERY } else { Duration::MAX };
+    // Of an outage, the first look that fails is told, not five each second.
+    let mut told = false;
     loop {
         // Late or not: look.
         let _ = timeout(longest, doubt.notified()).await;
         let Some(link) = link.upgrade() else { return };
-        if let Err(error) = link.look().await {
-            warn!(%error, "no other server to go to yet");
+        match link.look().await {
+            Ok(()) => told = false,
+            Err(error) if !told => {
+                warn!(%error, "no other server to go to yet");
+                told = true;
+            }
+            Err(_) => {}
         }
         sleep(PAUSE).await;
     }
