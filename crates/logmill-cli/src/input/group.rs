@@ -10,20 +10,46 @@ use crate::exit::Outcome;
 /// The group that is meant, as a word or as -g.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OfGroup {
-    #[command(flatten)]
-    connect: Connect,
     /// The group
     #[arg(value_name = "GROUP", required_unless_present = "group")]
     name: Option<String>,
     /// The group, as in other commands
     #[arg(short = 'g', long, conflicts_with = "name")]
     group: Option<String>,
+    #[command(flatten)]
+    way: Way,
+}
+
+/// The group that is meant, where a word of its own stands for something else.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamedGroup {
+    /// The group
+    #[arg(short = 'g', long)]
+    group: String,
+    #[command(flatten)]
+    way: Way,
+}
+
+/// Where a group's state is.
+#[derive(Debug, clap::Args)]
+struct Way {
+    #[command(flatten)]
+    connect: Connect,
     /// The topic of the group's ledger, where its nodes were given one
     #[arg(long, value_name = "TOPIC")]
     ledger_topic: Option<String>,
     /// Where the group's units are shared. What Kafka has counts, so that most commands need it not
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     redis: Option<String>,
+}
+
+impl Way {
+    fn ledger(&self, client: &Client, group: &str) -> Ledger {
+        match &self.ledger_topic {
+            Some(topic) => Ledger::of_topic(client, topic),
+            None => Ledger::open(client, group),
+        }
+    }
 }
 
 impl OfGroup {
@@ -34,18 +60,15 @@ impl OfGroup {
 
     /// The Redis that was named.
     pub(crate) fn redis(&self) -> Option<&str> {
-        self.redis.as_deref()
+        self.way.redis.as_deref()
     }
 
     pub(crate) async fn client(&self) -> Outcome<Client> {
-        self.connect.client().await
+        self.way.connect.client().await
     }
 
     pub(crate) fn ledger(&self, client: &Client) -> Ledger {
-        match &self.ledger_topic {
-            Some(topic) => Ledger::of_topic(client, topic),
-            None => Ledger::open(client, self.group()),
-        }
+        self.way.ledger(client, self.group())
     }
 
     /// What asks things of it.
@@ -55,6 +78,14 @@ impl OfGroup {
 
     pub(crate) fn control_over(&self, client: &Client) -> Control {
         Control::with_ledger(client, self.group(), self.ledger(client))
+    }
+}
+
+impl NamedGroup {
+    /// What asks things of it.
+    pub(crate) async fn control(&self) -> Outcome<Control> {
+        let client = self.way.connect.client().await?;
+        Ok(Control::with_ledger(&client, &self.group, self.way.ledger(&client, &self.group)))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Pausing, resuming and resetting groups, while they are at work and while they are not.
 
-use super::harness::{Broker, Running, logmill, logmill_with};
+use std::process::{Command, Stdio};
+
+use logmill_testkit::launch::{Software, skipped};
+
+use super::harness::{Broker, Running, logmill, logmill_with, run};
 
 const G: &str = "foresters";
 
@@ -78,6 +82,7 @@ fn a_group_at_work_is_reset_and_one_that_rests_too() {
     assert_eq!(watermark(b), 0);
     let import = ["offsets", "import", "-b", b, "-g", G];
     logmill_with(&import, exported.as_bytes()).ok();
+    logmill_with(&[&import[..], &["-"]].concat(), exported.as_bytes()).ok();
     assert_eq!(watermark(b), 0, "a plan changes nothing");
     logmill_with(&[&import[..], &["--execute"]].concat(), exported.as_bytes()).ok();
     assert_eq!(watermark(b), 2);
@@ -124,4 +129,89 @@ fn a_group_without_members_is_deleted_with_its_ledger() {
     assert_eq!(logmill(&["group", "list", "-b", b]).ok(), "GROUP  STATE  PROTOCOL\n");
     let mut again = node(b);
     assert_eq!(again.line().as_deref(), Some("oak"), "it begins anew, and is not paused");
+}
+
+#[test]
+fn an_export_tells_what_is_settled_above_the_watermark_and_comes_back_from_a_file() {
+    let broker = Broker::start(&["-t", "trees:1"]);
+    let b = &*broker.servers;
+    produce(b, "oak\nelm\nash\n");
+    // Elm is to be tried again in an hour.
+    let handler = r#"s/^\({"topic":"[^"]*","partition":[0-9]*,"offset":1\),.*/\1,"status":"retry"}/;t
+        s/^\({"topic":"[^"]*","partition":[0-9]*,"offset":[0-9]*\),.*/\1,"status":"ack"}/"#;
+    let words = ["-g", G, "-t", "trees", "-o", "beginning", "--backoff", "1h", "-c", "3", "-q"];
+    logmill(&[&["work", "-b", b][..], &words, &["--", "sed", "-u", handler]].concat()).ok();
+    let exported = logmill(&["offsets", "export", "-b", b, "-g", G]).ok();
+    let export: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    let at = serde_json::json!({
+        "topic": "trees", "partition": 0, "offset": 1, "lanes": [{"watermark": 1, "done": [[2, 3]]}]
+    });
+    assert_eq!(export["offsets"], serde_json::json!([at]));
+    logmill(&["offsets", "reset", "-b", b, "-g", G, "--to", "latest", "--execute"]).ok();
+    assert_eq!(watermark(b), 3);
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/offsets.json");
+    std::fs::write(file, exported).unwrap();
+    let import = ["offsets", "import", "-b", b, "-g", G, file, "--execute"];
+    assert!(logmill(&import).ok().contains("trees     0        3    1      -2"));
+    assert_eq!(watermark(b), 1);
+    logmill(&["offsets", "import", "-b", b, "-g", G, "no/such/file"]).fails(1, &["no/such/file"]);
+}
+
+#[test]
+fn what_no_organiser_does_in_time_is_said_and_no_longer_asked_for() {
+    let broker = Broker::start(&["-t", "trees:1", "-t", "shrubs:1"]);
+    let b = &*broker.servers;
+    produce(b, "oak\n");
+    logmill_with(&["produce", "-b", b, "-t", "shrubs"], b"box\n").ok();
+    let both =
+        ["consume", "-b", b, "-g", G, "-t", "trees", "-t", "shrubs", "-o", "beginning", "-c", "2", "-q"];
+    logmill(&both).ok();
+    // The node that is at work now has the one topic only.
+    let mut running = node(b);
+    produce(b, "elm\n");
+    assert_eq!(running.line().as_deref(), Some("elm"));
+    while watermark(b) < 2 {}
+    let reset = ["offsets", "reset", "-b", b, "-g", G, "--to", "earliest", "--execute", "--timeout"];
+    let partly = logmill(&[&reset[..], &["3s"]].concat());
+    partly.fails(6, &["shrubs/0: its organiser did not do it in time", "1 of 2 partitions are not done"]);
+    for tree in ["oak", "elm"] {
+        assert_eq!(running.line().as_deref(), Some(tree));
+    }
+    while watermark(b) < 2 {}
+    running.tell("STOP");
+    let trees = [&reset[..], &["1s", "-t", "trees"]].concat();
+    logmill(&trees).fails(5, &["trees/0: its organiser did not do it in time", "nothing done"]);
+    running.tell("CONT");
+    // Nothing is left that it would do when it wakes.
+    produce(b, "ash\n");
+    assert_eq!(running.line().as_deref(), Some("ash"));
+    assert_eq!(running.signal("TERM"), (Vec::new(), Some(0)));
+    assert_eq!(watermark(b), 3);
+}
+
+#[test]
+fn another_clients_group_is_reset_at_rest_and_refused_at_work() {
+    if skipped(&[Software::Kcat]) {
+        return;
+    }
+    let broker = Broker::start(&["-t", "trees:1"]);
+    let b = &*broker.servers;
+    produce(b, "oak\nelm\n");
+    let words = ["-b", b, "-G", G, "-q", "-u", "-X", "auto.offset.reset=earliest"];
+    let kcat = |more: &[&str]| {
+        let mut kcat = Command::new("kcat");
+        kcat.args([&words[..], more].concat());
+        kcat
+    };
+    assert_eq!(run(&mut kcat(&["-e", "trees"]), b"").ok(), "oak\nelm\n");
+    let reset = ["offsets", "reset", "-b", b, "-g", G, "--to", "1", "--execute"];
+    logmill(&reset).ok();
+    let mut at_work = kcat(&["trees"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let stdout = at_work.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    assert_eq!(line, "elm\n", "it goes on where the reset said");
+    logmill(&reset).fails(1, &["its members are another client's", "stop them first"]);
+    at_work.kill().unwrap();
+    at_work.wait().unwrap();
 }

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Only in this partition of the topic
     #[arg(short = 'p', long, requires = "topic")]
     partition: Option<i32>,
-    /// Where to go on: earliest, latest, an offset, -N for the last N, +N for N further, or a time: 5m (ago),
+    /// Where to go on: earliest, latest, an offset, -N for the last N, +N for N further, or a time: 5m or -5m (ago),
     /// 2026-11-22T10:00Z, @1763800000123
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true, required_unless_present = "by")]
     to: Option<To>,
@@ -63,7 +63,9 @@ impl FromStr for To {
                 (None, Ok(offset)) if offset >= 0 => Target::Offset(offset),
                 (None, Ok(last)) => Target::Last(last.saturating_neg()),
                 (_, Err(_)) => {
-                    let time = text.strip_prefix("s@").unwrap_or(text);
+                    // 5m is five minutes ago, and so is -5m.
+                    let back = text.strip_prefix('-').filter(|time| parse_duration(time).is_ok());
+                    let time = back.or_else(|| text.strip_prefix("s@")).unwrap_or(text);
                     Target::Time(parse_time_now(time).map_err(|_| {
                         "write earliest, latest, an offset, -N for the last N, +N for N further, or a time: \
                          5m (ago), 2026-11-22T10:00Z, @1763800000123"
@@ -177,7 +179,12 @@ mod tests {
         assert_eq!(read("@1700000000000"), Ok(Target::Time(1_700_000_000_000)));
         assert_eq!(read("s@1700000000000"), Ok(Target::Time(1_700_000_000_000)));
         assert_eq!(read("2024-11-22T10:00Z"), Ok(Target::Time(1_732_269_600_000)));
-        assert!(matches!(read("5m"), Ok(Target::Time(_))));
+        let now = parse_time_now("0s").unwrap_or_default();
+        for ago in ["5m", "-5m"] {
+            let Ok(Target::Time(at)) = read(ago) else { panic!("{ago} is no time") };
+            assert!((at..at + 60_000).contains(&(now - 300_000)), "{ago}");
+        }
+        assert!(read("-2024-11-22").is_err() && read("--5m").is_err());
         assert!(read("soon").is_err_and(|error| error.contains("earliest")));
     }
 }

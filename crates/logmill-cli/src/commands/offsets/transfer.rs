@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use logmill::Partition;
+use logmill::client::admin::Committed;
 use logmill::control::Target;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
 use super::reset::{How, move_to};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::input::OfGroup;
+use crate::input::{NamedGroup, OfGroup};
 
 /// More than this is no export.
 const LONGEST: u64 = 64 << 20;
@@ -27,10 +28,10 @@ pub(crate) struct ExportArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
-    of: OfGroup,
-    /// The export; stdin unless given
-    #[arg(short = 'f', long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    of: NamedGroup,
+    /// The export; - for stdin
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
     #[command(flatten)]
     how: How,
 }
@@ -48,6 +49,31 @@ struct At {
     partition: i32,
     /// Every offset below it is settled.
     offset: i64,
+    /// What is settled above it, in each lane. To be looked at: what is imported begins at the offset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lanes: Vec<Lane>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Lane {
+    watermark: i64,
+    /// Ranges from the first offset to before the last one.
+    done: Vec<(i64, i64)>,
+}
+
+impl At {
+    fn new(partition: &Partition, commit: &Committed) -> Self {
+        let lanes = commit.lanes().into_iter().flatten().map(|lane| Lane {
+            watermark: lane.watermark,
+            done: lane.done.iter().map(|range| (range.start(), range.end())).collect(),
+        });
+        Self {
+            topic: partition.topic.to_string(),
+            partition: partition.index,
+            offset: commit.offset,
+            lanes: lanes.collect(),
+        }
+    }
 }
 
 pub(super) async fn export(args: ExportArgs) -> Outcome {
@@ -56,12 +82,7 @@ pub(super) async fn export(args: ExportArgs) -> Outcome {
     if committed.is_empty() {
         return Err(Failure::new(Exit::NotFound, format!("group {group:?} has committed nothing")));
     }
-    let at = |(partition, commit): (Partition, logmill::client::admin::Committed)| At {
-        topic: partition.topic.to_string(),
-        partition: partition.index,
-        offset: commit.offset,
-    };
-    let offsets = committed.into_iter().map(at).collect();
+    let offsets = committed.iter().map(|(partition, commit)| At::new(partition, commit)).collect();
     let export = Export { version: VERSION, group: group.to_owned(), offsets };
     println!("{}", serde_json::to_string_pretty(&export).map_err(Failure::failed)?);
     Ok(())
@@ -70,7 +91,7 @@ pub(super) async fn export(args: ExportArgs) -> Outcome {
 pub(super) async fn import(args: ImportArgs) -> Outcome {
     let export = read(&args).await?;
     let mut targets = BTreeMap::new();
-    for At { topic, partition, offset } in export.offsets {
+    for At { topic, partition, offset, .. } in export.offsets {
         let place = Partition::new(topic.as_str(), partition);
         if offset < 0 || partition < 0 {
             return Err(Failure::usage(format!("{place}: {offset} is no offset; nothing done")));
@@ -86,16 +107,16 @@ pub(super) async fn import(args: ImportArgs) -> Outcome {
 }
 
 async fn read(args: &ImportArgs) -> Outcome<Export> {
-    let name = args.file.as_ref().map_or_else(|| "stdin".to_owned(), |file| file.display().to_string());
+    let stdin = args.file.as_os_str() == "-";
+    let name = if stdin { "stdin".to_owned() } else { args.file.display().to_string() };
     let cannot = |error: std::io::Error| Failure::failed(format!("cannot read {name}: {error}"));
     let mut text = String::new();
-    match &args.file {
-        Some(file) => {
-            let file = tokio::fs::File::open(file).await.map_err(cannot)?;
-            file.take(LONGEST).read_to_string(&mut text).await.map_err(cannot)?
-        }
-        None => tokio::io::stdin().take(LONGEST).read_to_string(&mut text).await.map_err(cannot)?,
-    };
+    if stdin {
+        tokio::io::stdin().take(LONGEST).read_to_string(&mut text).await.map_err(cannot)?;
+    } else {
+        let file = tokio::fs::File::open(&args.file).await.map_err(cannot)?;
+        file.take(LONGEST).read_to_string(&mut text).await.map_err(cannot)?;
+    }
     let export: Export = serde_json::from_str(&text)
         .map_err(|error| Failure::usage(format!("{name} is no `logmill offsets export`: {error}")))?;
     if export.version > VERSION {

@@ -16,6 +16,7 @@ use logmill_protocol::messages::offset_fetch::{
     OffsetFetchResponse,
 };
 use logmill_protocol::wire::Str;
+use logmill_protocol::work::{CommitMetadata, LaneProgress};
 
 use super::Admin;
 use crate::client::cluster::{Ask, Target};
@@ -37,6 +38,13 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// How far each lane is, and what it has settled above that; a whole partition is one lane. `None` if another
+    /// client committed.
+    #[must_use]
+    pub fn lanes(&self) -> Option<Vec<LaneProgress>> {
+        CommitMetadata::decode(&self.metadata, self.offset).map(|metadata| metadata.lanes)
+    }
+
     /// A commit of this offset and nothing else.
     #[must_use]
     pub fn at(offset: Offset) -> Self {
