@@ -282,6 +282,29 @@ async fn a_group_without_members_is_rewound_at_once_and_an_emptied_store_changes
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_whose_members_come_and_go_meanwhile_is_rewound_all_the_same() {
+    let rig = rig(1, 9);
+    rig.produce(TOPIC, 0, 100).await;
+    let (store, gate, control) = (Arc::default(), Gate::new(10_000), control(&rig).await);
+    let first = start(node(&rig, "first", &store), &gate).await;
+    until("all is handled", || committed(&rig, 0) == 100).await;
+    first.drain().await.unwrap();
+    // Nobody is there when Kafka is asked, somebody is when it is told, and nobody again after that.
+    let refuse = Rule::new(ApiKey::OffsetCommit, Fault::Error(ErrorCode::UnknownMemberId));
+    rig.cluster.inject(refuse.times(1));
+    assert_eq!(rewind(&control, 40).await, []);
+    assert_eq!(committed(&rig, 0), 40);
+    assert_eq!(
+        rig.cluster.log("logmill.ledger.billing", 1).len(),
+        2,
+        "asked of an organiser, and taken back"
+    );
+    let second = start(node(&rig, "second", &store), &gate).await;
+    until("60 come again", || gate.begun() == 160 && committed(&rig, 0) == 100).await;
+    second.drain().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_says_where_a_group_would_go_on_and_stays_within_the_log() {
     let rig = rig(1, 7);
     rig.produce(TOPIC, 0, 100).await;

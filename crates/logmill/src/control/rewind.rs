@@ -112,8 +112,7 @@ impl Control {
             let rewind = Rewind { partition: partition.clone(), to: *to, id, by: by.to_owned() };
             asked.insert(partition.clone(), rewind);
         }
-        if !self.has_members().await? {
-            self.commit(&asked).await?;
+        if self.commit_without_members(&asked).await? {
             return Ok(Vec::new());
         }
         for rewind in asked.values() {
@@ -142,8 +141,7 @@ impl Control {
                 return Ok(());
             }
             // Its last member may have gone without a word.
-            if !self.has_members().await? {
-                self.commit(asked).await?;
+            if self.commit_without_members(asked).await? {
                 for rewind in std::mem::take(asked).into_values() {
                     self.ledger.remove(&rewind.key()).await?;
                 }
@@ -164,6 +162,18 @@ impl Control {
             self.group, group.assignor
         );
         Err(Error::refused(ApiKey::OffsetCommit, ErrorCode::NonEmptyGroup, subject))
+    }
+
+    /// Commits what is asked if the group has no members; false if it has.
+    async fn commit_without_members(&self, asked: &BTreeMap<Partition, Rewind>) -> Result<bool> {
+        if self.has_members().await? {
+            return Ok(false);
+        }
+        match self.commit(asked).await {
+            // One came in between: its organiser is to do it.
+            Err(problem) if problem.code() == Some(ErrorCode::NonEmptyGroup) => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
     }
 
     /// Commits for a group without members. The next generation of what logmill has committed, so that the store is
