@@ -20,7 +20,7 @@ use logmill_protocol::work::CommitMetadata;
 use logmill_testkit::{Fault, Rule};
 use rig::{Rig, until};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const GROUP: &str = "billing";
 const TOPIC: &str = "orders";
@@ -302,6 +302,48 @@ async fn a_group_whose_members_come_and_go_meanwhile_is_rewound_all_the_same() {
     let second = start(node(&rig, "second", &store), &gate).await;
     until("60 come again", || gate.begun() == 160 && committed(&rig, 0) == 100).await;
     second.drain().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_may_not_read_the_ledger_works_all_the_same() {
+    for (seed, api) in [(10, ApiKey::ListOffsets), (11, ApiKey::Fetch)] {
+        let rig = rig(1, seed);
+        rig.produce(TOPIC, 0, 100).await;
+        let (store, gate, control) = (Arc::default(), Gate::new(10_000), control(&rig).await);
+        control.pause(&Scope::Group, "", "ann").await.unwrap();
+        let forbidden = Fault::Error(ErrorCode::TopicAuthorizationFailed);
+        rig.cluster.inject(Rule::new(api, forbidden).partition("logmill.ledger.billing", 1));
+        let node = start(node(&rig, "node", &store), &gate).await;
+        until("all is handled", || committed(&rig, 0) == 100).await;
+        // It may, later, and hears then what was asked.
+        rig.cluster.clear_faults();
+        sleep(Duration::from_secs(5)).await;
+        rig.produce(TOPIC, 0, 100).await;
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(gate.begun(), 100, "{api:?}");
+        node.drain().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_calls_recv_is_given_nothing_of_a_paused_group() {
+    let rig = rig(1, 12);
+    rig.produce(TOPIC, 0, 100).await;
+    let (store, control) = (Arc::default(), control(&rig).await);
+    let node = node(&rig, "node", &store).build().await.unwrap();
+    let first = node.recv().await.unwrap().unwrap();
+    control.pause(&Scope::Group, "", "ann").await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert!(timeout(Duration::from_secs(60), node.recv()).await.is_err());
+    first.ack();
+    control.resume(&Scope::Group).await.unwrap();
+    for _ in 1..100 {
+        let next = node.recv().await.unwrap().unwrap();
+        assert_eq!(next.attempt(), 1, "what was not begun counts as no try");
+        next.ack();
+    }
+    until("all is settled", || committed(&rig, 0) == 100).await;
+    node.drain().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

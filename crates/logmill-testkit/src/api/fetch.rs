@@ -90,7 +90,7 @@ fn readable(request: &FetchRequest, log: &Log) -> i64 {
 fn too_little(request: &FetchRequest, call: &mut Call<'_>) -> Option<Vec<Watch>> {
     let enough = usize::try_from(request.min_bytes).unwrap_or(0);
     let (mut bytes, mut on) = (0, Vec::new());
-    if enough == 0 || call.faults.any_partition(ApiKey::Fetch) {
+    if enough == 0 {
         return None;
     }
     for topic in &request.topics {
@@ -98,6 +98,9 @@ fn too_little(request: &FetchRequest, call: &mut Call<'_>) -> Option<Vec<Watch>>
         let name = call.state.topics.resolve(by_id, topic.topic_id, &topic.topic).ok()?;
         let id = call.state.topics.get(&name)?.id;
         for asked in &topic.partitions {
+            if call.faults.concern(ApiKey::Fetch, call.origin.broker, &name, asked.partition) {
+                return None;
+            }
             let partition = leader(call, &name, asked).ok()?;
             if diverging(&partition.log, asked).ok()?.is_some() {
                 return None;

@@ -86,6 +86,13 @@ impl Rule {
         self
     }
 
+    fn is_about(&self, api: ApiKey, broker: i32, topic: &str, index: i32) -> bool {
+        self.api == api
+            && self.broker.is_none_or(|id| id == broker)
+            && matches!(self.fault, Fault::Error(_))
+            && self.partition.as_ref().is_some_and(|(t, i)| t == topic && *i == index)
+    }
+
     /// Counts one request that the rule fits; tells whether it is struck.
     fn strikes(&mut self) -> bool {
         if self.after > 0 {
@@ -145,21 +152,15 @@ impl Faults {
         if self.rules.is_empty() {
             return Ok(());
         }
-        let here = |rule: &Rule| {
-            rule.api == api
-                && rule.broker.is_none_or(|id| id == broker)
-                && matches!(rule.fault, Fault::Error(_))
-                && rule.partition.as_ref().is_some_and(|(t, i)| t == topic && *i == index)
-        };
-        match self.first(here) {
+        match self.first(|rule| rule.is_about(api, broker, topic, index)) {
             Some(Fault::Error(code)) => Err(code),
             _ => Ok(()),
         }
     }
 
-    /// Whether any rule is about a partition inside requests of this API.
-    pub(crate) fn any_partition(&self, api: ApiKey) -> bool {
-        self.rules.iter().any(|rule| rule.api == api && rule.partition.is_some())
+    /// Whether a rule is about this partition inside requests of this API, even if its turn is yet to come.
+    pub(crate) fn concern(&self, api: ApiKey, broker: i32, topic: &str, index: i32) -> bool {
+        self.rules.iter().any(|rule| rule.is_about(api, broker, topic, index))
     }
 
     fn first(&mut self, fits: impl Fn(&Rule) -> bool) -> Option<Fault> {

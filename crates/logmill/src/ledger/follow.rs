@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use logmill_protocol::ids::Offset;
 use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Ledger;
 use super::entry::{Logged, Shelf};
@@ -69,12 +69,12 @@ impl Follow {
                 return Followed::CaughtUp;
             }
             if let Err(problem) = self.step().await {
-                debug!(topic = self.ledger.topic(), %problem, "the ledger is not read for the time being");
                 self.stream = None;
                 if is_forbidden(&problem) && !self.forbidden {
                     self.forbidden = true;
                     return Followed::Forbidden(problem);
                 }
+                debug!(topic = self.ledger.topic(), %problem, "the ledger is not read for the time being");
                 sleep(LOOK).await;
             }
         }
@@ -91,10 +91,9 @@ impl Follow {
                 stream.seek(partition, Position::at(log_start));
             }
             Err(problem) => {
-                warn!(topic = self.ledger.topic(), %problem, "reading the ledger again from its start");
-                // What it said before comes again, and changes nothing.
-                (self.position, self.stream) = (0, None);
-                sleep(LOOK).await;
+                // It is read again from its start: what it said before comes again, and changes nothing.
+                self.position = 0;
+                return Err(problem);
             }
         }
         Ok(())
