@@ -94,13 +94,33 @@ async fn main() -> Outcome {
             What::Queue => queue(&args, &broker).await?,
         };
         println!("{}", table::render(*what, &args, &measured));
-        lines.extend(measured);
+        lines.extend(measured.lines);
     }
     if let Some(path) = &args.lines {
         let text: Vec<String> = lines.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         std::fs::write(path, text.join("\n") + "\n")?;
     }
     Ok(())
+}
+
+/// What was measured, and what failed instead: that is told beside the figures, and the others go on.
+#[derive(Default)]
+struct Measured {
+    lines: Vec<Line>,
+    failures: Vec<String>,
+}
+
+impl Measured {
+    async fn turn(&mut self, peer: &Peer, round: usize, work: &Work) {
+        match peer.run(round, work).await {
+            Ok(lines) => self.lines.extend(lines),
+            Err(problem) => {
+                let failure = format!("round {}: {problem}", round + 1);
+                eprintln!("    {failure}");
+                self.failures.push(failure);
+            }
+        }
+    }
 }
 
 fn chosen(args: &Args, what: What) -> Vec<Peer> {
@@ -110,9 +130,9 @@ fn chosen(args: &Args, what: What) -> Vec<Peer> {
     peers
 }
 
-async fn produce(args: &Args, broker: &Broker) -> Outcome<Vec<Line>> {
+async fn produce(args: &Args, broker: &Broker) -> Outcome<Measured> {
     let peers = chosen(args, What::Produce);
-    let mut lines = Vec::new();
+    let mut measured = Measured::default();
     for round in 0..args.rounds {
         for turn in 0..peers.len() {
             // Everyone is first once, so that nobody always runs on a cold broker.
@@ -120,44 +140,44 @@ async fn produce(args: &Args, broker: &Broker) -> Outcome<Vec<Line>> {
             let topic = format!("produce-{round}-{}", peer.name);
             broker.create_topic(&topic, args.partitions).await?;
             let work = Work::stream(args, broker, &topic, args.records);
-            lines.extend(peer.run(round, &work).await?);
+            measured.turn(peer, round, &work).await;
             broker.delete_topic(&topic).await?;
         }
     }
-    Ok(lines)
+    Ok(measured)
 }
 
-async fn consume(args: &Args, broker: &Broker) -> Outcome<Vec<Line>> {
+async fn consume(args: &Args, broker: &Broker) -> Outcome<Measured> {
     let peers = chosen(args, What::Consume);
     let topic = "consume";
     broker.create_topic(topic, args.partitions).await?;
     // Some more than are read, so that no reader waits at the end for the last record of one partition.
     let filling = Work::stream(args, broker, topic, args.records + args.records / 4);
     peers::filler().run(0, &filling).await?;
-    let mut lines = Vec::new();
+    let mut measured = Measured::default();
     for round in 0..args.rounds {
         for turn in 0..peers.len() {
             let peer = &peers[(turn + round) % peers.len()];
-            lines.extend(peer.run(round, &Work::stream(args, broker, topic, args.records)).await?);
+            measured.turn(peer, round, &Work::stream(args, broker, topic, args.records)).await;
         }
     }
     broker.delete_topic(topic).await?;
-    Ok(lines)
+    Ok(measured)
 }
 
-async fn queue(args: &Args, broker: &Broker) -> Outcome<Vec<Line>> {
+async fn queue(args: &Args, broker: &Broker) -> Outcome<Measured> {
     let peers = chosen(args, What::Queue);
     let topic = format!("queue-{}", args.handlers);
     broker.create_topic(&topic, args.queue_partitions).await?;
     peers::filler().run(0, &Work::to_fill_queue(args, broker, &topic)).await?;
-    let mut lines = Vec::new();
+    let mut measured = Measured::default();
     for round in 0..args.rounds {
         for turn in 0..peers.len() {
             let peer = &peers[(turn + round) % peers.len()];
             let group = format!("{}-{}-{round}", peer.name, args.handlers);
-            lines.extend(peer.run(round, &Work::queue(args, broker, &topic, &group)).await?);
+            measured.turn(peer, round, &Work::queue(args, broker, &topic, &group)).await;
         }
     }
     broker.delete_topic(&topic).await?;
-    Ok(lines)
+    Ok(measured)
 }

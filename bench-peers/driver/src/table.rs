@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::peers::Line;
-use crate::{Args, What};
+use crate::{Args, Measured, What};
 
-pub(crate) fn render(what: What, args: &Args, lines: &[Line]) -> String {
+pub(crate) fn render(what: What, args: &Args, measured: &Measured) -> String {
+    let lines = &measured.lines;
     let mut names: Vec<&str> = Vec::new();
     for line in lines {
         if !names.contains(&line.peer.as_str()) {
@@ -81,6 +82,9 @@ pub(crate) fn render(what: What, args: &Args, lines: &[Line]) -> String {
                 );
             }
         }
+    }
+    for failure in &measured.failures {
+        let _ = writeln!(out, "\nFailed and left out: {failure}.");
     }
     out
 }
