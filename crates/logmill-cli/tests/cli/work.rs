@@ -51,6 +51,19 @@ fn each_answer_counts_and_a_program_that_dies_is_started_again() {
 }
 
 #[test]
+fn where_all_records_fail_a_breaker_keeps_them_from_being_given_up_on() {
+    let broker = Broker::start(&["-t", "trees:1"]);
+    let b = &*broker.servers;
+    logmill_with(&["produce", "-b", b, "-t", "trees", "-K:"], keyed(1..=200).as_bytes()).ok();
+    let fails = r#"s/^\({"topic":"[^"]*","partition":[0-9]*,"offset":[0-9]*\),.*/\1,"status":"retry"}/"#;
+    let node = Running::start(&work(b, &["--max-attempts", "1", "--breaker", "50"], &["sed", "-u", fails]));
+    // With the twentieth record it holds back, for ten seconds.
+    while dead(b).len() < 19 {}
+    assert_eq!(node.signal("TERM").1, Some(0));
+    assert_eq!(dead(b).len(), 19);
+}
+
+#[test]
 fn dead_letters_come_again_when_they_are_asked_for() {
     let broker = Broker::start(&["-t", "trees:1"]);
     let b = &*broker.servers;

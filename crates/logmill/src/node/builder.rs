@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::breaker::Breaker;
 use super::dead::DeadLetters;
 use super::dead_topic::DeadTopic;
 use super::handler::Handler;
@@ -88,6 +89,7 @@ impl Default for NodeBuilder {
             max_in_flight: 50_000,
             max_in_flight_bytes: 64 << 20,
             retry: Retry::default(),
+            breaker: None,
             order: Order::default(),
             blocks: Blocks::default(),
             handler_timeout: None,
@@ -189,6 +191,13 @@ impl<W> NodeBuilder<W> {
     /// How long failed records wait, and when they are given up on. From 1 s to 60 s, and never.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
+        self
+    }
+
+    /// Holds back while too many records fail, instead of giving up on one record after the other. It does not, unless
+    /// told so.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.settings.breaker = Some(breaker);
         self
     }
 

@@ -107,6 +107,19 @@ pub enum Event {
     Paused(Scope),
     /// It goes on.
     Resumed(Scope),
+    /// Too many records failed: the node begins nothing for a while.
+    HeldBack {
+        /// How many failed within the window.
+        failed: u64,
+        /// Of how many.
+        tried: u64,
+        /// For how long.
+        pause: Duration,
+        /// What the last one failed with.
+        reason: String,
+    },
+    /// The node that held back goes on.
+    WentOn,
     /// An operator had the group go on at another offset of a partition that this node organises.
     Rewound {
         /// The partition.

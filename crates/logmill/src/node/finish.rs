@@ -22,7 +22,12 @@ impl NodeState {
     pub(crate) fn finish(self: &Arc<Self>, finished: Finished, ended: Ended) {
         let Finished { record, attempt, unit, .. } = &finished;
         if matches!(ended, Ended::Said(Outcome::Ack)) && *attempt == 1 {
+            self.count_success(1);
             return self.handled(finished);
+        }
+        match ended.error() {
+            None => self.count_success(*attempt),
+            Some(error) => self.count_failure(*attempt, error),
         }
         let (partition, offset, now_ms) = (&unit.lease.partition, record.offset, wall_ms());
         let age = now_ms.checked_sub(record.timestamp).filter(|_| record.timestamp >= 0);
@@ -30,7 +35,9 @@ impl NodeState {
             attempt: *attempt,
             age: age.map(|ms| Duration::from_millis(ms.try_into().unwrap_or(0))),
             draw: self.draw(),
+            in_doubt: self.is_in_doubt(),
         };
+        let counts = !tried.in_doubt;
         self.tell_of_end(&finished, &ended);
         match verdict(ended, tried, &self.settings) {
             Verdict::Handled => {
@@ -38,8 +45,10 @@ impl NodeState {
                 self.handled(finished);
             }
             Verdict::Again { delay, failure, error } => {
-                self.first_failures.note(partition, offset, now_ms);
-                self.again(finished, delay, failure, &error);
+                if counts {
+                    self.first_failures.note(partition, offset, now_ms);
+                }
+                self.again(finished, delay, failure, &error, counts);
             }
             Verdict::Dead { reason, error } => self.give_up(finished, reason, error, now_ms),
         }
@@ -68,7 +77,15 @@ impl NodeState {
         }
     }
 
-    fn again(self: &Arc<Self>, finished: Finished, delay: Duration, failure: Failure, error: &str) {
+    /// The record comes again. A try that does not `count` was not the record's fault: the next one has its number.
+    fn again(
+        self: &Arc<Self>,
+        finished: Finished,
+        delay: Duration,
+        failure: Failure,
+        error: &str,
+        counts: bool,
+    ) {
         let Finished { record, attempt, unit, line, again } = finished;
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let place = &unit.lease.partition.partition;
@@ -88,7 +105,8 @@ impl NodeState {
             }
             _ => line,
         };
-        if unit.fail(record, attempt, line, Instant::now() + delay) {
+        let tries = if counts { attempt } else { attempt.saturating_sub(1) };
+        if unit.fail(record, tries, line, Instant::now() + delay) {
             self.no_longer_first(&unit, line, true);
             self.close(&unit, 1);
         }
@@ -105,7 +123,7 @@ impl NodeState {
         let Some(place) = self.dead.place() else {
             let error = format!("{error} (given up on later: too many dead letters wait for the ledger)");
             let delay = self.settings.retry.delay(u32::MAX, 1.0);
-            return self.again(finished, delay, Failure::Ledger, &error);
+            return self.again(finished, delay, Failure::Ledger, &error, false);
         };
         let Finished { record, attempt, unit, .. } = &finished;
         let partition = &unit.lease.partition;

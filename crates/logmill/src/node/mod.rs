@@ -18,12 +18,14 @@
 //! | `ending`, `letting_go` | what becomes of units |
 //! | `asked` | what operators ask of the group |
 //! | `dead`, `dead_topic`, `failures` | records given up on |
+//! | `breaker` | holding back while too many records fail |
 //! | `quarantine` | units that nodes died with |
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 //! | `event`, `events` | what a node tells of itself while it runs |
 
 mod asked;
+mod breaker;
 mod builder;
 mod dead;
 mod dead_topic;
@@ -61,6 +63,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use self::breaker::Breaker;
 pub use self::builder::{Call, NodeBuilder, Pull, Work};
 pub use self::delivery::Delivery;
 pub use self::event::{Event, Failure, GapCause};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use logmill_protocol::ids::MAX_LANES;
 
+use super::breaker::Breaker;
 use super::order::{Blocks, Order};
 use super::retry::Retry;
 use crate::error::{Error, Result};
@@ -58,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) max_in_flight: usize,
     pub(crate) max_in_flight_bytes: usize,
     pub(crate) retry: Retry,
+    pub(crate) breaker: Option<Breaker>,
     pub(crate) order: Order,
     pub(crate) blocks: Blocks,
     pub(crate) handler_timeout: Option<Duration>,
@@ -104,6 +106,9 @@ impl Settings {
             _ if self.commit_interval.is_zero() => wrong("commit_interval", "it must be longer than zero"),
             _ if self.unit_records == 0 || self.max_units == 0 => {
                 wrong("unit_records", "a unit has at least one record, and a partition at least one unit")
+            }
+            Self { breaker: Some(breaker), .. } if let Some(problem) = breaker.problem() => {
+                wrong("breaker", problem)
             }
             _ => Ok(()),
         }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::asked::Heard;
+use super::breaker::Circuit;
 use super::dead::DeadLetters;
 use super::events::Teller;
 use super::failures::FirstFailures;
@@ -60,6 +61,8 @@ pub(crate) struct NodeState {
     pub(crate) member: OnceLock<Alive>,
     /// What operators ask of the group.
     pub(crate) asked: Heard,
+    /// Whether too many records fail, where that is looked at.
+    pub(super) circuit: Option<Circuit>,
     /// Where records go that are given up on.
     pub(crate) dead: DeadLetters,
     pub(super) first_failures: FirstFailures,
@@ -101,6 +104,7 @@ impl NodeState {
     pub(crate) fn new(settings: Settings, store: Arc<dyn Store>, dead: DeadLetters, engine: Handle) -> Self {
         Self {
             queue: Queue::new(settings.max_in_flight, settings.max_in_flight_bytes),
+            circuit: settings.breaker.map(|breaker| Circuit::new(breaker, Instant::now())),
             random: Mutex::new(StdRng::seed_from_u64(settings.seed)),
             settings,
             store,

@@ -72,7 +72,11 @@ impl Pace {
 /// Takes units until the node is quiet.
 pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
     let mut pace = Pace { since: Instant::now(), handed: 0, target: 0, unit: 100 };
-    while let Some(()) = state.quiet.run_until_cancelled(state.asked.until_work_is_allowed()).await {
+    let allowed = async || {
+        state.until_not_held_back().await;
+        state.asked.until_work_is_allowed().await;
+    };
+    while let Some(()) = state.quiet.run_until_cancelled(allowed()).await {
         if !state.is_sure_of_its_own(Instant::now()) {
             let _ = tokio::time::timeout(PAUSE, state.quiet.cancelled()).await;
             continue;
@@ -113,8 +117,9 @@ pub(crate) async fn run(state: Arc<NodeState>, reading: Reading) {
                 let leases = without_left_alone(&state, taken.leases);
                 let (leases, suspects) = apart(&state, leases);
                 let runs = runs(&state, leases, &extended, asked);
-                // A pause that was heard of since they were looked at has not seen them.
+                // A pause that has begun since they were looked at has not seen them.
                 state.let_paused_rest();
+                state.let_all_rest_if_held_back();
                 for runs in together(runs) {
                     state.engine.spawn(reading.clone().read_in_turn(runs));
                 }

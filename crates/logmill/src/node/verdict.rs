@@ -16,6 +16,23 @@ pub(crate) enum Ended {
     TimedOut(Duration),
 }
 
+impl Ended {
+    /// What it failed with.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Said(Outcome::Ack) => None,
+            Self::Said(
+                Outcome::Retry { reason }
+                | Outcome::RetryAfter { reason, .. }
+                | Outcome::DeadLetter(reason)
+                | Outcome::Undecodable(reason),
+            ) => Some(reason),
+            Self::Panicked(text) => Some(text),
+            Self::TimedOut(_) => Some("the handler did not end in time"),
+        }
+    }
+}
+
 impl From<Outcome> for Ended {
     fn from(outcome: Outcome) -> Self {
         Self::Said(outcome)
@@ -48,6 +65,8 @@ pub(crate) struct Tried {
     pub(crate) age: Option<Duration>,
     /// From 0 to 1.
     pub(crate) draw: f64,
+    /// So many fail now that the record is not to be blamed.
+    pub(crate) in_doubt: bool,
 }
 
 /// Decides.
@@ -60,7 +79,7 @@ pub(crate) fn verdict(ended: Ended, tried: Tried, settings: &Settings) -> Verdic
         }
         Ended::Said(Outcome::Undecodable(reason)) => {
             let error = format!("decode: {reason}");
-            if settings.dead_letter_undecodable {
+            if settings.dead_letter_undecodable && !tried.in_doubt {
                 return Verdict::Dead { reason: DeadReason::Decode, error };
             }
             (backoff(), Failure::Decode, error, DeadReason::Decode)
@@ -77,7 +96,7 @@ pub(crate) fn verdict(ended: Ended, tried: Tried, settings: &Settings) -> Verdic
             (backoff(), Failure::Timeout, error, DeadReason::Timeout)
         }
     };
-    if settings.retry.is_exhausted(tried.attempt, tried.age) {
+    if settings.retry.is_exhausted(tried.attempt, tried.age) && !tried.in_doubt {
         return Verdict::Dead { reason: at_last, error };
     }
     Verdict::Again { delay, failure, error }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logmill::Retry;
-use logmill::node::{Delivery, Node};
+use logmill::node::{Breaker, Delivery, Node};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::super::stop::Stop;
@@ -43,6 +43,10 @@ pub(crate) struct FeedArgs {
     /// How long a record waits after its first failure; twice as long after each other, up to 60s
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     backoff: Duration,
+    /// When so many per cent of the records tried in 30 s failed, and 20 at least: begin nothing for 10 s, twice as
+    /// long each time that does not help, up to 5 minutes, and give up on none meanwhile
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    breaker: Option<u8>,
     /// Say less on stderr
     #[arg(short, long)]
     quiet: bool,
@@ -112,6 +116,9 @@ impl FeedArgs {
             .builder(&self.connect, &self.group, &self.topics, bounds)?
             .concurrency(at_once)
             .retry(self.retry());
+        if let Some(percent) = self.breaker {
+            builder = builder.breaker(Breaker::at(f64::from(percent) / 100.0));
+        }
         let mut goal = None;
         if self.exit {
             goal = Some(Goal::new(&self.connect, &self.group, &self.topics).await?);
