@@ -119,10 +119,11 @@ async fn redis_runs_out_of_memory_and_drains() {
     let (kafka, client) = turn(&shared).await;
     let redis = Redis::start(RedisOptions::default()).await.unwrap();
     let (topic, half) = ("seeds", 20_000);
-    kafka.create_topic(topic, 2).await.unwrap();
+    // One, so that none waits for its first unit when memory runs out.
+    kafka.create_topic(topic, 1).await.unwrap();
     let producer = Producer::builder().brokers(kafka.bootstrap()).build().await.unwrap();
     let mut pending = Vec::new();
-    enqueue(&producer, topic, 2, 0..half, &mut pending).await;
+    enqueue(&producer, topic, 1, 0..half, &mut pending).await;
     producer.flush().await.unwrap();
 
     let fleet = Fleet::start(&client, &kafka.bootstrap(), "full", topic, 2 * half, Some(&redis.url()));
@@ -130,7 +131,7 @@ async fn redis_runs_out_of_memory_and_drains() {
     let leased = async || !redis.cli(&["KEYS", "*:lease"]).await.unwrap().is_empty();
     fleet.until("a unit is leased", leased).await;
     redis.cli(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
-    enqueue(&producer, topic, 2, half..2 * half, &mut pending).await;
+    enqueue(&producer, topic, 1, half..2 * half, &mut pending).await;
     producer.close().await.unwrap();
     // What was planned is handled and settled, and what comes in is not planned.
     fleet.at(50).await;

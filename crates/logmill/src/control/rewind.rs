@@ -124,19 +124,28 @@ impl Control {
             self.ledger.remove(&rewind.key()).await?;
         }
         outcome?;
+        if !asked.is_empty() {
+            // One may have been done in the last moment.
+            self.leave_out_done(&mut asked).await?;
+        }
         Ok(asked.into_keys().collect())
+    }
+
+    async fn leave_out_done(&self, asked: &mut BTreeMap<Partition, Rewind>) -> Result<()> {
+        let partitions: Vec<Partition> = asked.keys().cloned().collect();
+        let committed = self.client.admin().committed(&self.group, Some(&partitions)).await?;
+        asked.retain(|partition, rewind| {
+            let metadata =
+                committed.get(partition).and_then(|it| CommitMetadata::decode(&it.metadata, it.offset));
+            metadata.is_none_or(|metadata| metadata.rewind != rewind.id)
+        });
+        Ok(())
     }
 
     /// Until nothing is left to be done.
     async fn wait(&self, asked: &mut BTreeMap<Partition, Rewind>, deadline: Instant) -> Result<()> {
         loop {
-            let partitions: Vec<Partition> = asked.keys().cloned().collect();
-            let committed = self.client.admin().committed(&self.group, Some(&partitions)).await?;
-            asked.retain(|partition, rewind| {
-                let metadata =
-                    committed.get(partition).and_then(|it| CommitMetadata::decode(&it.metadata, it.offset));
-                metadata.is_none_or(|metadata| metadata.rewind != rewind.id)
-            });
+            self.leave_out_done(asked).await?;
             if asked.is_empty() || Instant::now() >= deadline {
                 return Ok(());
             }

@@ -49,7 +49,10 @@ impl Organiser {
             _ => anchor,
         };
 
-        let rewind = self.node.asked.rewind_of(partition).filter(|asked| asked.id != anchor.rewind);
+        let rewind = match self.node.asked.rewind_of(partition) {
+            Some(asked) if asked.id != anchor.rewind && self.is_still_asked(&asked).await? => Some(asked),
+            _ => None,
+        };
         let anchor = match &rewind {
             Some(rewind) => self.rewound(partition, anchor, rewind).await?,
             None => anchor,
@@ -138,6 +141,19 @@ impl Organiser {
             metadata.first_partitions = partitions;
         }
         Ok(metadata)
+    }
+
+    /// Whether the ledger still has it. A process that slept hears first what was asked, and then that its operator
+    /// gave up waiting and was told that nothing was done.
+    async fn is_still_asked(&mut self, rewind: &Rewind) -> Result<bool, Problem> {
+        let mut asked = self.node.dead.ledger.asked().await?;
+        while let Some(entry) = asked.next().await? {
+            if entry.key == rewind.key() {
+                return Ok(true);
+            }
+        }
+        info!(partition = %rewind.partition, to = rewind.to, "another offset was asked for, and is no longer");
+        Ok(false)
     }
 
     /// What Kafka is going to be told because an operator asked for it. Offsets that are passed over are in the ledger

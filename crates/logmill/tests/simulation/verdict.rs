@@ -41,6 +41,11 @@ struct Seen {
     sequence: Vec<(Step, Place, Option<Bytes>)>,
     /// Records that the ledger has as dead letters.
     dead: BTreeSet<Place>,
+    /// Records that an operator had the group pass over: one whose rewind was planned before another's, further back,
+    /// was done. Taken away where a later one wants them again.
+    skipped: BTreeSet<Place>,
+    /// How much of the ledger's log was looked at.
+    ledger: i64,
     /// Every record that was ever in a log, and its number.
     logged: BTreeMap<Place, usize>,
     /// What Kafka has committed, by partition.
@@ -51,7 +56,7 @@ struct Seen {
 impl Seen {
     /// Whether a watermark may pass the record: a handler has finished it, or the ledger has it.
     fn is_settled(&self, place: Place) -> bool {
-        self.handled_at.contains_key(&place) || self.dead.contains(&place)
+        self.handled_at.contains_key(&place) || self.dead.contains(&place) || self.skipped.contains(&place)
     }
 }
 
@@ -139,13 +144,21 @@ impl Journal {
         }
         let mut seen = self.inner.lock().unwrap();
         for record in cluster.log(LEDGER, 0) {
-            let key = EntryKey::from_text(std::str::from_utf8(&record.key.unwrap()).unwrap());
-            if key.kind() == "skipped" {
-                // A rewind to where records were deleted meanwhile; no operator asks for more.
+            if record.offset < seen.ledger {
                 continue;
             }
-            assert_eq!((key.kind(), key.topic(), record.value.is_some()), (DEAD, Some(TOPIC), true));
-            seen.dead.insert((key.partition().unwrap().index, key.offset().unwrap()));
+            seen.ledger = record.offset + 1;
+            let key = EntryKey::from_text(std::str::from_utf8(&record.key.unwrap()).unwrap());
+            let (partition, offset) = (key.partition().unwrap().index, key.offset().unwrap());
+            assert_eq!((key.topic(), record.value.is_some()), (Some(TOPIC), true));
+            if key.kind() == "skipped" {
+                let value: serde_json::Value = serde_json::from_slice(&record.value.unwrap()).unwrap();
+                let to = value["to"].as_i64().unwrap();
+                seen.skipped.extend((offset..to).map(|offset| (partition, offset)));
+                continue;
+            }
+            assert_eq!(key.kind(), DEAD);
+            seen.dead.insert((partition, offset));
         }
     }
 
@@ -175,6 +188,7 @@ impl Journal {
                     .map(|(place, _)| *place)
                     .collect();
                 seen.handled_at.retain(|place, _| !stale.contains(place));
+                seen.skipped.retain(|(index, offset)| *index != partition || *offset < commit.offset);
             } else if let Some((offset, text)) = before
                 && offset > commit.offset
             {
