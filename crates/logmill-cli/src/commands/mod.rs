@@ -7,6 +7,7 @@ mod completion;
 mod consume;
 mod dead;
 mod demo;
+mod doctor;
 mod group;
 mod lag;
 mod node;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Bench(bench::Command),
     /// How many records groups have not settled yet
     Lag(lag::Args),
+    Doctor(doctor::Args),
     /// Is a group, or what it stands on, as it should be? For monitors: ends with 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
     #[command(subcommand)]
     Check(check::Command),
@@ -69,6 +71,7 @@ impl Command {
             Self::Topic(command) => topic::run(command).await,
             Self::Bench(command) => bench::run(command).await,
             Self::Lag(args) => lag::run(args).await,
+            Self::Doctor(args) => doctor::run(args).await,
             Self::Check(command) => check::run(command).await,
             Self::Group(command) => group::run(command).await,
             Self::Offsets(command) => offsets::run(command).await,

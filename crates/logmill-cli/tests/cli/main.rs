@@ -4,6 +4,7 @@
 mod check;
 mod control;
 mod dead;
+mod doctor;
 mod errors;
 mod examples;
 mod group;

@@ -75,7 +75,7 @@ pub(super) fn progress(snapshot: &PartitionSnapshot) -> LaneProgress {
 }
 
 /// The names of a partition's lanes, or its own where it is whole.
-pub(super) fn lanes_of(key: &PartitionKey, of: u16) -> Vec<PartitionKey> {
+pub(crate) fn lanes_of(key: &PartitionKey, of: u16) -> Vec<PartitionKey> {
     if of == 0 {
         return vec![key.clone()];
     }

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::held::HeldPartition;
+pub(crate) use self::held::lanes_of;
 use crate::client::Client;
 use crate::client::fetch::{Isolation, Watch};
 use crate::client::membership::{Event, Membership, MembershipToken, Release};

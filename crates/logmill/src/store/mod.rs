@@ -21,7 +21,7 @@ use logmill_protocol::work::{
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
-pub use redis::{RedisOptions, RedisStore};
+pub use redis::{RedisOptions, RedisServer, RedisStore};
 
 /// What a store answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

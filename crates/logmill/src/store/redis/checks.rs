@@ -45,7 +45,8 @@ pub(super) fn is_replica(info: &str) -> bool {
     fields(info).get("role").is_some_and(|role| *role != "master")
 }
 
-fn fields(info: &str) -> BTreeMap<&str, &str> {
+/// The fields of what INFO says.
+pub(super) fn fields(info: &str) -> BTreeMap<&str, &str> {
     info.lines().filter_map(|line| line.trim_end().split_once(':')).collect()
 }
 

@@ -14,6 +14,7 @@ mod link;
 mod parse;
 mod place;
 mod script;
+mod server;
 mod wake;
 
 use std::fmt;
@@ -33,6 +34,7 @@ use self::encode::Encode;
 use self::link::Link;
 use self::parse::{Parsed, Reply};
 use self::script::Script;
+pub use self::server::RedisServer;
 use self::wake::Wake;
 use super::{Answer, Store, StoreError};
 

@@ -1,12 +1,25 @@
-//! Read-only snapshots for tools: how far a group is. The way of the records never comes here.
+//! Read-only snapshots for tools: how far a group is, and what keeps it from moving. The way of the records never comes
+//! here.
+
+mod doctor;
+mod logs;
+mod obstacle;
+mod units;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use logmill_protocol::ids::{Offset, Partition};
+use logmill_protocol::messages::fetch::FetchRequest;
+use logmill_protocol::messages::produce::ProduceRequest;
 use logmill_protocol::records::{Decompressor, Limits};
 use logmill_protocol::work::CommitMetadata;
 
-use crate::client::Client;
-use crate::client::admin::OffsetAt;
+pub use self::doctor::{Diagnosis, Doctor};
+pub use self::obstacle::Obstacle;
+use crate::client::admin::{Committed, ListedOffset, OffsetAt};
 use crate::client::fetch::{FetchOptions, Isolation};
+use crate::client::{BrokerId, Client, Purpose};
 use crate::error::{Error, Result};
 
 /// What one look at a log may hold in memory, in bytes.
@@ -24,7 +37,7 @@ pub struct PartitionProgress {
     pub watermark: Offset,
     /// The last stable offset: where the log ends for a reader.
     pub log_end: Offset,
-    /// Offsets settled above the watermark, as last committed.
+    /// Offsets settled above the watermark, as last committed. Of a partition in lanes, in how many a mean lane is.
     pub settled_above: u64,
     /// In how many ranges those are.
     pub settled_ranges: u64,
@@ -46,22 +59,28 @@ impl PartitionProgress {
 /// # Errors
 /// Kafka does not answer in time, or refuses.
 pub async fn progress(client: &Client, group: &str) -> Result<Vec<PartitionProgress>> {
-    let committed = client.admin().committed(group, None).await?;
+    Ok(positions(client, &client.admin().committed(group, None).await?).await)
+}
+
+/// How far the group that committed this is.
+async fn positions(client: &Client, committed: &BTreeMap<Partition, Committed>) -> Vec<PartitionProgress> {
     let asked = |at| committed.keys().map(move |partition| (partition.clone(), at));
     let starts = client.admin().list_offsets(asked(OffsetAt::Start), Isolation::Committed).await;
     let ends = client.admin().list_offsets(asked(OffsetAt::End), Isolation::Committed).await;
-    let found = |listed: &std::collections::BTreeMap<_, Result<crate::client::admin::ListedOffset>>,
-                 partition| {
+    let found = |listed: &BTreeMap<_, Result<ListedOffset>>, partition| {
         // A partition whose topic was deleted has none.
         listed.get(partition).and_then(|listed| listed.as_ref().ok()?.offset)
     };
     let mut all = Vec::with_capacity(committed.len());
-    for (partition, commit) in &committed {
+    for (partition, commit) in committed {
         let metadata = CommitMetadata::decode(&commit.metadata, commit.offset);
-        let lanes = metadata.iter().flat_map(|metadata| &metadata.lanes);
-        let (settled_above, settled_ranges) = lanes.fold((0, 0), |(offsets, ranges), lane| {
-            (offsets + lane.done.offsets(), ranges + lane.done.len() as u64)
+        let lanes = metadata.as_ref().map_or(&[][..], |metadata| &metadata.lanes);
+        let (settled, settled_ranges) = lanes.iter().fold((0, 0), |(offsets, ranges), lane| {
+            let ahead = u64::try_from(lane.watermark - commit.offset).unwrap_or(0);
+            (offsets + ahead + lane.done.offsets(), ranges + lane.done.len() as u64)
         });
+        // Each lane spans all offsets, and has its part of the records.
+        let settled_above = settled / lanes.len().max(1) as u64;
         all.push(PartitionProgress {
             log_start: found(&starts, partition).unwrap_or(commit.offset),
             log_end: found(&ends, partition).unwrap_or(commit.offset),
@@ -72,7 +91,30 @@ pub async fn progress(client: &Client, group: &str) -> Result<Vec<PartitionProgr
             generation: metadata.map(|metadata| metadata.generation.0),
         });
     }
-    Ok(all)
+    all
+}
+
+/// In which versions of its requests a broker is spoken with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Spoken {
+    /// Of Produce.
+    pub produce: i16,
+    /// Of Fetch.
+    pub fetch: i16,
+}
+
+/// In which versions one of the brokers is spoken with.
+///
+/// # Errors
+/// None can be reached, or there are none in common.
+pub async fn spoken(client: &Client) -> Result<Spoken> {
+    let broker = client.brokers().first().map_or(BrokerId(-1), |(broker, _)| *broker);
+    let connection = client.connection(broker, Purpose::Control, client.api_deadline()).await?;
+    Ok(Spoken {
+        produce: connection.version::<ProduceRequest>()?,
+        fetch: connection.version::<FetchRequest>()?,
+    })
 }
 
 /// The timestamp of the first record at or above the watermark, in milliseconds since 1970: since when something waits.
@@ -85,10 +127,19 @@ pub async fn oldest_unsettled(client: &Client, progress: &PartitionProgress) -> 
     if from >= progress.log_end {
         return Ok(None);
     }
+    first_timestamp(client, &progress.partition, from..progress.log_end, Isolation::Committed).await
+}
+
+/// The timestamp of the first record in these offsets that such a reader can see.
+async fn first_timestamp(
+    client: &Client,
+    partition: &Partition,
+    range: Range<Offset>,
+    isolation: Isolation,
+) -> Result<Option<i64>> {
     let mut options = FetchOptions::from_settings(client.settings());
-    options.buffer_bytes = BUFFER;
-    let partition = &progress.partition;
-    let mut reader = client.fetch_range(partition.clone(), None, from..progress.log_end, &options);
+    (options.buffer_bytes, options.isolation) = (BUFFER, isolation);
+    let mut reader = client.fetch_range(partition.clone(), None, range, &options);
     let mut decompressor = Decompressor::new(Limits::default());
     while let Some(fetched) = reader.next().await? {
         for batch in fetched.batches {
