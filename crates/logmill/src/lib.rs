@@ -7,6 +7,7 @@ mod error;
 pub mod inspect;
 pub mod ledger;
 pub mod node;
+mod observe;
 mod organiser;
 pub mod queue;
 pub mod store;

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod fetch;
 pub mod membership;
 pub mod producer;
+mod traffic;
 pub mod transport;
 
 pub use cluster::{BrokerId, Client, ClientBuilder, Leader, PartitionInfo, Purpose, Target, TopicInfo};

@@ -7,7 +7,7 @@ use logmill_protocol::ids::{Offset, Partition};
 
 use super::doctor::{Diagnosis, Doctor};
 use super::obstacle::Obstacle;
-use super::{PartitionProgress, first_timestamp, oldest_unsettled, positions};
+use super::{PartitionProgress, oldest_unsettled, positions};
 use crate::client::TopicInfo;
 use crate::client::admin::{Committed, OffsetAt};
 use crate::client::fetch::Isolation;
@@ -62,7 +62,7 @@ impl Doctor<'_> {
         // What lies below can be worked on meanwhile.
         if it.watermark >= it.log_end && it.log_end < end {
             let first =
-                first_timestamp(self.client, &it.partition, it.log_end..end, Isolation::Uncommitted).await;
+                self.client.first_timestamp(&it.partition, it.log_end..end, Isolation::Uncommitted).await;
             let first = found.seen("the first record of a transaction", first).flatten();
             if let Some(since) = first.map(age).filter(|since| *since >= self.patience) {
                 found.add(Obstacle::OpenTransaction { partition: partition(), at: it.log_end, end, since });

@@ -7,23 +7,18 @@ mod obstacle;
 mod units;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use logmill_protocol::ids::{Offset, Partition};
 use logmill_protocol::messages::fetch::FetchRequest;
 use logmill_protocol::messages::produce::ProduceRequest;
-use logmill_protocol::records::{Decompressor, Limits};
 use logmill_protocol::work::CommitMetadata;
 
 pub use self::doctor::{Diagnosis, Doctor};
 pub use self::obstacle::Obstacle;
 use crate::client::admin::{Committed, ListedOffset, OffsetAt};
-use crate::client::fetch::{FetchOptions, Isolation};
+use crate::client::fetch::Isolation;
 use crate::client::{BrokerId, Client, Purpose};
-use crate::error::{Error, Result};
-
-/// What one look at a log may hold in memory, in bytes.
-const BUFFER: usize = 1 << 20;
+use crate::error::Result;
 
 /// How far a group is in one partition, by what Kafka knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,32 +122,5 @@ pub async fn oldest_unsettled(client: &Client, progress: &PartitionProgress) -> 
     if from >= progress.log_end {
         return Ok(None);
     }
-    first_timestamp(client, &progress.partition, from..progress.log_end, Isolation::Committed).await
-}
-
-/// The timestamp of the first record in these offsets that such a reader can see.
-async fn first_timestamp(
-    client: &Client,
-    partition: &Partition,
-    range: Range<Offset>,
-    isolation: Isolation,
-) -> Result<Option<i64>> {
-    let mut options = FetchOptions::from_settings(client.settings());
-    (options.buffer_bytes, options.isolation) = (BUFFER, isolation);
-    let mut reader = client.fetch_range(partition.clone(), None, range, &options);
-    let mut decompressor = Decompressor::new(Limits::default());
-    while let Some(fetched) = reader.next().await? {
-        for batch in fetched.batches {
-            let damaged = |reason: String| Error::Corrupt {
-                partition: partition.clone(),
-                offset: batch.batch().base_offset(),
-                reason,
-            };
-            let records = batch.records(&mut decompressor).map_err(|error| damaged(error.to_string()))?;
-            if let Some(first) = records.iter().next() {
-                return first.map(|first| Some(first.timestamp)).map_err(|error| damaged(error.to_string()));
-            }
-        }
-    }
-    Ok(None)
+    client.first_timestamp(&progress.partition, from..progress.log_end, Isolation::Committed).await
 }

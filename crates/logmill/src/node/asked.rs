@@ -48,6 +48,11 @@ impl Heard {
         lock(&self.asked).is_group_paused()
     }
 
+    /// What is paused.
+    pub(crate) fn paused(&self) -> Vec<Scope> {
+        lock(&self.asked).pauses().map(|pause| pause.scope.clone()).collect()
+    }
+
     pub(crate) fn is_paused(&self, partition: &Partition) -> bool {
         lock(&self.asked).is_paused(partition)
     }

@@ -10,6 +10,7 @@ use super::breaker::Breaker;
 use super::dead::DeadLetters;
 use super::dead_topic::DeadTopic;
 use super::handler::Handler;
+use super::metrics::Metrics;
 use super::order::{Blocks, Order};
 use super::retry::Retry;
 use super::settings::{Background, Organise, Settings, Start};
@@ -20,7 +21,7 @@ use crate::client::transport::Transport;
 use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use crate::store::{MemoryStore, RedisOptions, RedisStore, Store};
+use crate::store::{MemoryStore, RedisOptions, RedisStore, Store, Timed};
 
 /// What handles a node's records: a handler, or the caller of [`Node::recv`].
 pub trait Work {
@@ -106,6 +107,7 @@ impl Default for NodeBuilder {
             drain_timeout: Duration::from_secs(30),
             unit_records: 1_000,
             max_units: 1_000,
+            metrics: Metrics::Off,
             seed: rand::random(),
         };
         Self {
@@ -305,6 +307,12 @@ impl<W> NodeBuilder<W> {
         self
     }
 
+    /// Publishes metrics to the recorder that the program installed for the `metrics` crate, and how finely. It does not.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.settings.metrics = metrics;
+        self
+    }
+
     /// Where the node's own tasks run. On a thread of their own.
     pub fn background(mut self, background: Background) -> Self {
         self.background = background;
@@ -365,7 +373,10 @@ impl<W: Work> NodeBuilder<W> {
         };
         let connected = engine.spawn(connect).await;
         let (client, store, dead) = connected.map_err(|_| Error::Closed { what: "the node" })??;
-        let state = Arc::new(NodeState::new(settings, store, dead, engine.handle().clone()));
+        let is_timed = settings.metrics != Metrics::Off && !private_store;
+        let timed = is_timed.then(|| Arc::new(Timed::new(store.clone())));
+        let store = timed.clone().map_or(store, |timed| timed as _);
+        let state = Arc::new(NodeState::new(settings, store, timed, dead, engine.handle().clone()));
         let slots = self.work.slots(&state);
         Ok(Node::start(engine, client, state, slots, private_store))
     }

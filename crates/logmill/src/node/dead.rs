@@ -76,6 +76,7 @@ impl NodeState {
                     self.counts.dead.fetch_add(1, Ordering::Relaxed);
                     let (place, reason) = (&unit.lease.partition.partition, given_up.reason.name());
                     info!(partition = %place, offset, reason, "a dead letter is in the ledger");
+                    self.meter.dead(place, reason);
                     self.teller.tell(|| Event::DeadLetter {
                         partition: place.clone(),
                         offset,

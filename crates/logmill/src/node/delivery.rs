@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handler::Outcome;
@@ -18,13 +19,14 @@ pub struct Delivery {
 
 impl Delivery {
     pub(super) fn new(received: Received, state: Arc<NodeState>) -> Self {
+        state.delivered.fetch_add(1, Ordering::Relaxed);
         Self { received, state: Some(state) }
     }
 
     /// What became of the record, as a handler would say it.
     pub fn end(mut self, outcome: Outcome) {
         let finished = self.finished();
-        if let Some(state) = self.state.take() {
+        if let Some(state) = self.take() {
             state.finish(finished, outcome.into());
         }
     }
@@ -34,6 +36,13 @@ impl Delivery {
     #[must_use]
     pub fn is_leased(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.may_begin(&self.received.unit))
+    }
+
+    /// It leaves the caller's hands, if it was in them.
+    fn take(&mut self) -> Option<Arc<NodeState>> {
+        self.state.take().inspect(|state| {
+            state.delivered.fetch_sub(1, Ordering::Relaxed);
+        })
     }
 
     fn finished(&self) -> Finished {
@@ -67,7 +76,7 @@ impl Deref for Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         let finished = self.finished();
-        if let Some(state) = self.state.take() {
+        if let Some(state) = self.take() {
             state.put_back(finished);
         }
     }

@@ -10,6 +10,7 @@ use tracing::{debug, error, warn};
 
 use super::in_hand::{InHand, in_one_piece};
 use super::lane::LaneInHand;
+use super::metrics::Ended;
 use super::state::{NodeState, lock};
 
 /// How often a store that cannot be reached is asked again.
@@ -51,6 +52,13 @@ impl NodeState {
                 Ok(Settled::Done { watermark }) => {
                     debug!(unit = name, watermark, rests = request.rest.len(), "unit settled");
                     self.counts.units.fetch_add(1, Ordering::Relaxed);
+                    let ended = match request.rest.is_empty() {
+                        true if unit.has_dead() => Ended::Dead,
+                        true => Ended::Ok,
+                        false if unit.is_given_back() => Ended::Released,
+                        false => Ended::Retry,
+                    };
+                    self.meter.unit(&unit.lease.partition.partition, ended, unit.taken.elapsed());
                     break;
                 }
                 Ok(Settled::Already) => break,

@@ -48,6 +48,11 @@ impl Teller {
         self.tell(|| Event::Assigned { partitions: partitions.to_vec() });
     }
 
+    /// How many partitions this node's organiser has.
+    pub(crate) fn assigned_count(&self) -> usize {
+        lock(&self.inner).assigned.len()
+    }
+
     /// These partitions go from this node's organiser.
     pub(crate) fn unassigned(&self, partitions: &[Partition], event: fn(Vec<Partition>) -> Event) {
         lock(&self.inner).assigned.retain(|partition| !partitions.contains(partition));

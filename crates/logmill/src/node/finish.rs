@@ -90,6 +90,7 @@ impl NodeState {
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let place = &unit.lease.partition.partition;
         warn!(partition = %place, offset = record.offset, attempt, ?delay, error, "a record failed and will be retried");
+        self.meter.retried(place, failure.name());
         self.teller.tell(|| {
             let (partition, offset, reason) = (place.clone(), record.offset, cut(error));
             Event::Retried { partition, offset, attempt, failure, reason, delay }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use logmill_protocol::ids::Offset;
 use logmill_protocol::records::OwnedRecord;
@@ -73,15 +74,24 @@ pub(crate) struct InHand {
     given_back: AtomicBool,
     /// Another node may have it: nothing more is handed out, and nothing settled.
     lost: AtomicBool,
+    /// A record of it is in the ledger.
+    has_dead: AtomicBool,
+    /// When it was asked for.
+    pub(crate) taken: Instant,
     /// When the lease ends, as far as this node knows: microseconds of its own monotonic clock.
     deadline: AtomicU64,
     base: Instant,
 }
 
 impl InHand {
-    /// A unit just taken, whose lease ends at `deadline` at the earliest. The caller holds it open
-    /// until [`InHand::read_done`].
-    pub(crate) fn new(lease: Lease, lane: Option<Arc<LaneInHand>>, base: Instant, deadline: Instant) -> Self {
+    /// A unit asked for at `taken`, with a lease of this length. The caller holds it open until it is read.
+    pub(crate) fn new(
+        lease: Lease,
+        lane: Option<Arc<LaneInHand>>,
+        base: Instant,
+        taken: Instant,
+        length: Duration,
+    ) -> Self {
         let offsets = lease.range.len().min(MAX_TRACKED) as usize;
         let unit = Self {
             settled: (0..offsets.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
@@ -92,11 +102,13 @@ impl InHand {
             gaps: Mutex::default(),
             given_back: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            has_dead: AtomicBool::new(false),
+            taken,
             deadline: AtomicU64::new(0),
             base,
             lease,
         };
-        unit.extend(deadline);
+        unit.extend(taken + length);
         unit.mark(unit.lease.range.start(), unit.lease.position);
         unit
     }
@@ -173,6 +185,16 @@ impl InHand {
         self.given_back.store(true, Ordering::Release);
     }
 
+    /// Whether it goes back to the queue as far as no handler has begun it.
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.given_back.load(Ordering::Acquire)
+    }
+
+    /// Whether a record of it was given up on.
+    pub(crate) fn has_dead(&self) -> bool {
+        self.has_dead.load(Ordering::Relaxed)
+    }
+
     /// `records` more are about to be queued.
     pub(crate) fn opened(&self, records: usize) {
         self.open.fetch_add(records, Ordering::AcqRel);
@@ -226,6 +248,7 @@ impl InHand {
     /// The ledger has the record: it needs nothing more.
     pub(crate) fn buried(&self, offset: Offset) {
         self.settle(offset);
+        self.has_dead.store(true, Ordering::Relaxed);
         lock(&self.failed).list.retain(|failure| failure.record.offset != offset);
     }
 

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::event::Event;
 use super::in_hand::{InHand, LetGo};
 use super::lane::LaneInHand;
+use super::metrics::Ended;
 use super::record::Received;
 use super::state::{NodeState, lock};
 
@@ -31,6 +32,7 @@ impl NodeState {
     pub(super) fn count_lost(&self, unit: &InHand) {
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
         let (partition, range) = (&unit.lease.partition.partition, unit.lease.range);
+        self.meter.unit(partition, Ended::Expired, unit.taken.elapsed());
         let range = range.start()..range.end();
         self.teller.tell(|| Event::LeaseLost { partition: partition.clone(), range });
     }

@@ -23,6 +23,7 @@
 //! | `lease` | renewal, and local retries |
 //! | `organise` | whether this node organises |
 //! | `event`, `events` | what a node tells of itself while it runs |
+//! | `metrics` | what it counts |
 
 mod asked;
 mod breaker;
@@ -41,6 +42,7 @@ mod in_hand;
 mod lane;
 mod lease;
 mod letting_go;
+mod metrics;
 mod order;
 mod organise;
 mod quarantine;
@@ -69,6 +71,8 @@ pub use self::delivery::Delivery;
 pub use self::event::{Event, Failure, GapCause};
 pub use self::events::Events;
 pub use self::handler::{FromRecord, Handler, IntoOutcome, Json, Key, Meta, Outcome, Value};
+pub use self::metrics::Metrics;
+pub(crate) use self::metrics::Place;
 pub use self::order::{Blocks, Order};
 pub use self::record::Received;
 pub use self::retry::Retry;
@@ -78,11 +82,13 @@ pub use self::state::NodeCounts;
 pub(crate) use self::state::NodeState;
 
 use self::engine::Engine;
+use self::metrics::Publisher;
 use self::read::Reading;
 use self::slot::StartSlots;
 use crate::client::Client;
 use crate::client::fetch::FetchOptions;
 use crate::error::{Error, Result};
+use crate::observe::Sinks;
 
 /// The longest unit that is planned, in offsets.
 pub(crate) const LARGEST_UNIT: i64 = in_hand::MAX_TRACKED as i64;
@@ -123,15 +129,27 @@ impl Node {
         options.patience = state.settings.lease;
         let reading = Reading { state: state.clone(), client: client.clone(), options, slots: slots.clone() };
         let stop_organising = CancellationToken::new();
+        let sinks = Sinks { global: state.settings.metrics != Metrics::Off, own: None };
+        let publisher = Publisher {
+            state: state.clone(),
+            client: client.clone(),
+            sinks,
+            slots: slots.clone(),
+            private_store,
+        };
         let organise = organise::run(client, state.clone(), private_store, stop_organising.clone());
+        let mut tasks = vec![
+            engine.spawn(asked::follow(state.clone())),
+            engine.spawn(lease::renew(state.clone())),
+            engine.spawn(lease::retry(state.clone(), slots)),
+        ];
+        if publisher.sinks.is_any() {
+            tasks.push(engine.spawn(publisher.run()));
+        }
         Self {
             take: Some(engine.spawn(take::run(state.clone(), reading))),
             organise: Some(engine.spawn(organise)),
-            tasks: vec![
-                engine.spawn(asked::follow(state.clone())),
-                engine.spawn(lease::renew(state.clone())),
-                engine.spawn(lease::retry(state.clone(), slots)),
-            ],
+            tasks,
             stop_organising,
             state,
             _engine: engine,

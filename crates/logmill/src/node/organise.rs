@@ -71,7 +71,10 @@ async fn announce(state: &NodeState) -> Option<Announced> {
         max_organisers: if settings.organise == Organise::Always { u32::MAX } else { ORGANISERS },
     };
     match state.store.announce(request).await {
-        Ok(announced) => Some(announced),
+        Ok(announced) => {
+            state.meter.announced();
+            Some(announced)
+        }
         Err(problem) if problem.is_retriable() => {
             debug!(%problem, "not announced");
             None

@@ -82,6 +82,11 @@ impl Queue {
         self.lock().records() == 0
     }
 
+    /// Handlers at work, or about to look for it.
+    pub(crate) fn busy(&self) -> usize {
+        self.lock().busy
+    }
+
     /// Records handed out since the start.
     pub(crate) fn handed(&self) -> u64 {
         self.handed.load(Ordering::Relaxed)

@@ -163,6 +163,7 @@ impl Reading {
         while let Some(first) = records.first() {
             let alike = records.iter().take_while(|record| Arc::ptr_eq(&record.unit, &first.unit)).count();
             first.unit.opened(alike);
+            self.state.meter.read(&first.unit.lease.partition.partition, alike);
             records = &records[alike..];
         }
         if !portion.is_empty() {
@@ -199,6 +200,8 @@ impl Reading {
                 warn!(partition = %unit.lease.partition.partition, %range, cause = cause.name(),
                     "records are gone before they were handled: a gap");
                 unit.gap(Gap { range, cause });
+                let place = &unit.lease.partition.partition;
+                self.state.meter.skipped(place, cause.name(), range.len());
                 let partition = || unit.lease.partition.partition.clone();
                 self.state.teller.tell(|| Event::Gap {
                     partition: partition(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use logmill_protocol::ids::MAX_LANES;
 
 use super::breaker::Breaker;
+use super::metrics::Metrics;
 use super::order::{Blocks, Order};
 use super::retry::Retry;
 use crate::error::{Error, Result};
@@ -76,6 +77,7 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) unit_records: u32,
     pub(crate) max_units: u32,
+    pub(crate) metrics: Metrics,
     pub(crate) seed: u64,
 }
 

@@ -17,6 +17,9 @@ use super::verdict::Ended;
 pub(crate) trait StartSlots: Send + Sync + std::fmt::Debug {
     /// Starts so many.
     fn start(&self, slots: usize);
+
+    /// Whether it does: not in the pull form.
+    fn are_any(&self) -> bool;
 }
 
 /// Slots that call a handler, on the runtime that the user built the node on.
@@ -39,6 +42,10 @@ impl<H: Handler<A>, A: 'static> StartSlots for Slots<H, A> {
             self.runtime.spawn(work(self.state.clone(), self.handler.clone()));
         }
     }
+
+    fn are_any(&self) -> bool {
+        true
+    }
 }
 
 /// In the pull form nobody calls a handler.
@@ -47,6 +54,10 @@ pub(crate) struct NoSlots;
 
 impl StartSlots for NoSlots {
     fn start(&self, _slots: usize) {}
+
+    fn are_any(&self) -> bool {
+        false
+    }
 }
 
 /// Handles records until none waits. A handler that is done takes the next one itself, so records
@@ -58,6 +69,7 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
             continue;
         }
         let finished = Finished::of(&received);
+        let measured = state.meter.measure();
         let handling = AssertUnwindSafe(handle(&*handler, received)).catch_unwind();
         let ended = match state.settings.handler_timeout {
             None => handling.await,
@@ -67,6 +79,9 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
             },
         };
         let ended = ended.unwrap_or_else(|panic| Ended::Panicked(text_of(&*panic).to_owned()));
+        if let Some(since) = measured {
+            state.meter.handled(&finished.unit.lease.partition.partition, since);
+        }
         // Settled only after the handler returned: losing a record is worse than handling it twice.
         state.finish(finished, ended);
         tokio::task::coop::consume_budget().await;

@@ -1,7 +1,7 @@
 //! What a node's tasks share: the units in its hands, the records that wait, and how a unit ends.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use logmill_protocol::ids::{Nonce, Offset, Partition, PartitionKey};
@@ -21,12 +21,13 @@ use super::events::Teller;
 use super::failures::FirstFailures;
 use super::in_hand::InHand;
 use super::lane::LaneInHand;
+use super::metrics::Meter;
 use super::order::{Blocks, Line};
 use super::queue::Queue;
 use super::record::Received;
 use super::settings::Settings;
 use crate::client::membership::Alive;
-use crate::store::Store;
+use crate::store::{Store, Timed};
 
 /// One record, in the count of those to be expected: a lane has a part of the offsets it spans.
 const RECORD: u64 = 256;
@@ -69,6 +70,11 @@ pub(crate) struct NodeState {
     /// Partitions whose units are not worked on for the time being: another process gets them.
     pub(super) letting_go: Mutex<Vec<Partition>>,
     pub(crate) teller: Teller,
+    pub(crate) meter: Meter,
+    /// The store, where its calls are timed.
+    pub(crate) timed: Option<Arc<Timed>>,
+    /// Records in the caller's hands, in the pull form.
+    pub(crate) delivered: AtomicUsize,
     random: Mutex<StdRng>,
     base: Instant,
     pub(super) counts: Counts,
@@ -101,7 +107,14 @@ pub struct NodeCounts {
 }
 
 impl NodeState {
-    pub(crate) fn new(settings: Settings, store: Arc<dyn Store>, dead: DeadLetters, engine: Handle) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        timed: Option<Arc<Timed>>,
+        dead: DeadLetters,
+        engine: Handle,
+    ) -> Self {
+        let meter = Meter::new(settings.metrics, &settings.topics);
         Self {
             queue: Queue::new(settings.max_in_flight, settings.max_in_flight_bytes),
             circuit: settings.breaker.map(|breaker| Circuit::new(breaker, Instant::now())),
@@ -120,6 +133,9 @@ impl NodeState {
             first_failures: FirstFailures::default(),
             letting_go: Mutex::default(),
             teller: Teller::default(),
+            meter,
+            timed,
+            delivered: AtomicUsize::new(0),
             base: Instant::now(),
             counts: Counts::default(),
         }
@@ -158,7 +174,7 @@ impl NodeState {
             lanes.insert(key.clone(), lane.clone());
             lane
         });
-        let unit = Arc::new(InHand::new(lease, lane, self.base, asked + self.settings.lease));
+        let unit = Arc::new(InHand::new(lease, lane, self.base, asked, self.settings.lease));
         unit.lane.iter().for_each(|lane| lane.add(unit.clone()));
         drop(lanes);
         lock(&self.units).insert(key, unit.clone());

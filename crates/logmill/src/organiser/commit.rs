@@ -9,8 +9,10 @@ use tracing::{debug, warn};
 
 use super::Organiser;
 use super::held::{Committed, progress};
+use super::plan::LogEnds;
 use crate::client::membership::{Commit, MembershipToken};
 use crate::error::Error;
+use crate::node::Place;
 
 /// An unchanged watermark is committed again this often: brokers drop old commits.
 const UNCHANGED: Duration = Duration::from_secs(60 * 60);
@@ -19,8 +21,10 @@ impl Organiser {
     /// Commits every partition whose watermark or done-range map has changed. False if the membership has changed
     /// meanwhile: nothing is committed then.
     pub(super) async fn commit(&mut self) -> bool {
-        let all: Vec<_> = self.held.keys().cloned().collect();
-        self.commit_some(&all).await
+        let (all, begun): (Vec<_>, _) = (self.held.keys().cloned().collect(), Instant::now());
+        let committed = self.commit_some(&all).await;
+        self.node.meter.passed(begun);
+        committed
     }
 
     pub(super) async fn commit_some(&mut self, partitions: &[Partition]) -> bool {
@@ -37,7 +41,7 @@ impl Organiser {
     /// What to commit for a partition, if anything.
     async fn changed(&mut self, partition: &Partition) -> Option<Commit> {
         let held = self.held.get(partition)?.clone();
-        let mut lanes = Vec::with_capacity(held.lanes.len());
+        let mut seen = Vec::with_capacity(held.lanes.len());
         for (index, lane) in held.lanes.iter().enumerate() {
             let snapshot = match self.store.snapshot(lane.key.clone()).await {
                 Ok(Some(snapshot)) => snapshot,
@@ -67,8 +71,11 @@ impl Organiser {
                 }
                 return None;
             }
-            lanes.push(progress(&snapshot));
+            seen.push(snapshot);
         }
+        let LogEnds { log_start, last_stable } = held.ends;
+        self.node.meter.place(partition, || Some(Place::new(&seen, log_start, last_stable)));
+        let lanes = seen.iter().map(progress).collect();
         let metadata = held.metadata(lanes);
         let (offset, text) = (metadata.watermark(), metadata.encode());
         let unchanged = offset == held.committed.offset && text == held.committed.metadata;
@@ -85,6 +92,7 @@ impl Organiser {
                 let at = Instant::now();
                 for (partition, code) in &refused {
                     warn!(%partition, %code, "Kafka does not take this partition's commit");
+                    self.node.meter.not_committed(code.name());
                 }
                 for commit in commits {
                     if refused.iter().any(|(partition, _)| *partition == commit.partition) {
@@ -104,9 +112,13 @@ impl Organiser {
             // The membership will say what is lost; until then nothing more is committed under it.
             Err(problem @ Error::NotOwner { .. }) => {
                 debug!(%problem, "not committed");
+                self.node.meter.not_committed("not_owner");
                 return false;
             }
-            Err(problem) => warn!(%problem, "not committed; trying again"),
+            Err(problem) => {
+                warn!(%problem, "not committed; trying again");
+                self.node.meter.not_committed(problem.code().map_or("unreachable", |code| code.name()));
+            }
         }
         true
     }

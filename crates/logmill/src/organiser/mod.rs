@@ -156,6 +156,7 @@ impl Organiser {
             Event::Assigned { partitions, token } => {
                 info!(?partitions, "assigned");
                 self.node.teller.assigned(&partitions);
+                self.node.meter.rebalanced();
                 self.token = Some(token);
                 self.node.resume(&partitions);
                 let now = Instant::now();
@@ -200,6 +201,7 @@ impl Organiser {
         for partition in partitions {
             self.unready.remove(partition);
             self.watch.remove(partition);
+            self.node.meter.place(partition, || None);
             let Some(held) = self.held.remove(partition).filter(|_| self.private_store) else { continue };
             for lane in held.lanes {
                 if let Err(problem) = self.store.forget(lane.key).await {

@@ -116,6 +116,7 @@ impl Organiser {
                 Ok(Planned::Ok { planned, units_added }) => {
                     debug!(lane = %lane.key, planned, units_added, "planned");
                     lane.planned = planned;
+                    self.node.meter.planned(partition, units_added);
                 }
                 Ok(Planned::Moved { planned }) => lane.planned = planned,
                 Ok(Planned::Full { units }) => {

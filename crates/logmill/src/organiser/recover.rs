@@ -172,6 +172,7 @@ impl Organiser {
             self.node.dead.ledger.append(&entry).await?;
         }
         warn!(%partition, from, to, by = rewind.by, "the group goes on at another offset, as was asked");
+        self.node.meter.skipped(partition, "rewind", (to - from).max(0) as u64);
         self.node.teller.tell(|| Event::Rewound { partition: partition.clone(), from, to });
         Ok(before.rewound(to, rewind.id))
     }

@@ -8,6 +8,7 @@
 mod error;
 mod memory;
 mod redis;
+mod timed;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use logmill_protocol::work::{
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisServer, RedisStore};
+pub(crate) use timed::Timed;
 
 /// What a store answers.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -12,6 +12,7 @@ use super::pool::Pool;
 use super::{Client, Inner, refresh};
 use crate::client::connection::ConnectionOptions;
 use crate::client::fetch::Sizing;
+use crate::client::traffic::Traffic;
 use crate::client::transport::{Address, Transport};
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -89,6 +90,7 @@ impl ClientBuilder {
             longest: settings.duration(longest).max(settings.duration(first)),
             chance: chance.clone(),
         };
+        let traffic = Arc::new(Traffic::default());
         let options = ConnectionOptions {
             client_id: settings.optional("client.id").map(Str::from),
             connect_timeout: settings.duration("socket.connection.setup.timeout.ms"),
@@ -96,6 +98,7 @@ impl ClientBuilder {
             frame_limit: settings.bytes("receive.message.max.bytes"),
             max_idle: settings.duration("connections.max.idle.ms"),
             caps: self.caps.into(),
+            traffic: traffic.clone(),
             ..Default::default()
         };
         let reconnect = backoff("reconnect.backoff.ms", "reconnect.backoff.max.ms");
@@ -109,6 +112,7 @@ impl ClientBuilder {
             changes: watch::Sender::new(0),
             coordinators: Mutex::default(),
             sizing: Sizing::default(),
+            traffic,
             background: OnceLock::new(),
             settings,
         });

@@ -30,6 +30,7 @@ use self::metadata::Metadata;
 use self::pool::Pool;
 use super::connection::Connection;
 use super::fetch::Sizing;
+use super::traffic::Traffic;
 use super::transport::Address;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -57,6 +58,7 @@ struct Inner {
     coordinators: Mutex<BTreeMap<String, BrokerId>>,
     /// What readers have learnt about the size of records.
     sizing: Sizing,
+    traffic: Arc<Traffic>,
     background: OnceLock<AbortHandle>,
 }
 
@@ -183,6 +185,15 @@ impl Client {
     /// How long to pause after so many failures in a row.
     pub(crate) fn retry_pause(&self, failures: u32) -> Duration {
         self.inner.backoff.pause(failures)
+    }
+
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.inner.traffic
+    }
+
+    /// How many connections are open to each broker's address.
+    pub(crate) fn connections(&self) -> BTreeMap<Address, usize> {
+        self.inner.pool.open()
     }
 
     pub(crate) fn sizing(&self) -> &Sizing {

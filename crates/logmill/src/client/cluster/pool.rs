@@ -137,6 +137,17 @@ impl Pool {
         (slot.attempt().is_none() && slot.failures > 0).then_some(false)
     }
 
+    /// How many connections are open to each address.
+    pub(super) fn open(&self) -> BTreeMap<Address, usize> {
+        let mut open = BTreeMap::new();
+        let slots: Vec<_> =
+            self.slots().iter().map(|((address, _), slot)| (address.clone(), slot.clone())).collect();
+        for (address, slot) in slots {
+            *open.entry(address).or_default() += usize::from(lock(&slot).current().is_some());
+        }
+        open
+    }
+
     /// Lets go of connections to addresses that are no broker's any more, and of those of a
     /// membership that has ended.
     pub(super) fn retain(&self, keep: impl Fn(&Address, Purpose) -> bool) {

@@ -27,6 +27,7 @@ use logmill_protocol::wire::{self, Message, Request, Str};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::traffic::Traffic;
 use super::transport::{Address, Transport};
 use crate::error::{Error, Result};
 use state::Shared;
@@ -49,6 +50,8 @@ pub(crate) struct ConnectionOptions {
     pub(crate) max_idle: Duration,
     /// The newest version to use of some requests.
     pub(crate) caps: Arc<[(ApiKey, i16)]>,
+    /// Where answers are counted.
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Default for ConnectionOptions {
@@ -61,6 +64,7 @@ impl Default for ConnectionOptions {
             in_flight: 64,
             max_idle: Duration::from_secs(540),
             caps: Arc::new([]),
+            traffic: Arc::default(),
         }
     }
 }

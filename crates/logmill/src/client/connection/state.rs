@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::ConnectionOptions;
+use crate::client::traffic::Traffic;
 use crate::client::transport::Address;
 use crate::error::{Error, Result};
 
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     client_id: Option<Str>,
     pub(super) frame_limit: usize,
     max_idle: Duration,
+    traffic: Arc<Traffic>,
     places: Arc<Semaphore>,
     next_correlation: AtomicI32,
     state: Mutex<State>,
@@ -74,6 +76,7 @@ impl Shared {
             client_id: options.client_id.clone(),
             frame_limit: options.frame_limit,
             max_idle: options.max_idle,
+            traffic: options.traffic.clone(),
             places: Arc::new(Semaphore::new(options.in_flight)),
             next_correlation: AtomicI32::new(1),
             state: Mutex::new(State {
@@ -197,6 +200,7 @@ impl Shared {
     pub(super) fn throttle(&self, milliseconds: i32) {
         if let Ok(pause @ 1..) = u64::try_from(milliseconds) {
             tracing::debug!(broker = %self.address, pause_ms = pause, "throttled by the broker's quota");
+            self.traffic.throttled(&self.address, Duration::from_millis(pause));
             let until = Instant::now() + Duration::from_millis(pause);
             let mut state = self.lock();
             state.throttled_until = state.throttled_until.max(until);
@@ -221,6 +225,7 @@ impl Shared {
         };
         let Some(wrong) = wrong else {
             drop(state);
+            self.traffic.answered(&self.address, front.api, front.started);
             // Nobody may be waiting any more, which is fine.
             let _ = front.answer.send(Ok(frame));
             return Ok(());

@@ -5,6 +5,7 @@
 //! So a reader moves past all of them, and an empty answer moves nothing.
 
 mod batches;
+mod first;
 mod fleet;
 mod flight;
 mod options;

@@ -17,6 +17,7 @@ use super::options::Options;
 use super::outcome::{BatchAck, Pending, ProduceError};
 use super::partitioner::{self, Sticky};
 use super::record::Record;
+use crate::client::traffic::Buffers;
 use crate::error::{Error, Result};
 
 /// How many empty buffers are kept for the next batches.
@@ -143,6 +144,12 @@ pub(super) struct Shared {
     state: AtomicU8,
     serial: AtomicU64,
     wall: Wall,
+}
+
+impl Buffers for Shared {
+    fn buffered(&self) -> usize {
+        self.options.buffer_memory.saturating_sub(self.memory.available_permits())
+    }
 }
 
 impl Shared {

@@ -23,6 +23,7 @@ pub struct ProducerBuilder {
     here: bool,
     over: Option<Client>,
     simulated_from: Option<i64>,
+    metrics: bool,
 }
 
 impl ProducerBuilder {
@@ -81,6 +82,12 @@ impl ProducerBuilder {
         self
     }
 
+    /// Publishes metrics to the recorder that the program installed for the `metrics` crate. It does not.
+    pub fn metrics(mut self, publish: bool) -> Self {
+        self.metrics = publish;
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -93,7 +100,7 @@ impl ProducerBuilder {
         let compressor = options.compressor()?;
         let wall = self.simulated_from.map_or(Wall::System, |from| Wall::From(Instant::now(), from));
         let shared = Arc::new(Shared::new(options, wall));
-        let (client, settings, lent) = (self.client, self.settings, self.over);
+        let (client, settings, lent, metrics) = (self.client, self.settings, self.over, self.metrics);
         let shuts = lent.is_none();
         let connect = async move {
             match lent {
@@ -104,7 +111,10 @@ impl ProducerBuilder {
         let (over, ended) = oneshot::channel();
         let of_sender = Arc::clone(&shared);
         let sender = move |client: Client| async move {
+            client.traffic().add_producer(Arc::downgrade(&of_sender) as _);
+            let publishing = metrics.then(|| tokio::spawn(client.clone().publish_metrics()));
             Sender::new(of_sender, client.clone(), compressor).run().await;
+            publishing.iter().for_each(tokio::task::JoinHandle::abort);
             if shuts {
                 client.close();
             }

@@ -28,6 +28,7 @@ impl Sender {
         if let Some(Settled { batch, outcome }) = settled {
             match outcome {
                 Ok(stored) => {
+                    self.client.traffic().sent(&batch.ack.partition.topic, batch.closed.records());
                     batch.ack.complete(Ok(stored));
                     self.release(slot, batch);
                 }
