@@ -1,6 +1,7 @@
 //! The `logmill` command as its users run it: the built program, against `logmill broker`.
 #![allow(clippy::unwrap_used)]
 
+mod admin_http;
 mod check;
 mod control;
 mod dead;

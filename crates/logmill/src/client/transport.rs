@@ -1,4 +1,4 @@
-//! How bytes reach a broker: the only file with sockets. Tests put the embedded broker here.
+//! How bytes reach a broker, and who asks a node how it is: the only file that opens sockets. Tests put the embedded broker here.
 
 use std::fmt;
 use std::io;
@@ -19,6 +19,16 @@ const DEFAULT_PORT: u16 = 9092;
 
 /// How long one IP address of a name has before the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// What [`listen`] gives.
+#[cfg(feature = "admin-http")]
+pub(crate) type Listener = tokio::net::TcpListener;
+
+/// Listens at `host:port`, for whoever asks a node how it is.
+#[cfg(feature = "admin-http")]
+pub(crate) async fn listen(address: &str) -> io::Result<Listener> {
+    Listener::bind(address).await
+}
 
 /// Where a broker listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::LARGEST_UNIT;
 use super::breaker::Breaker;
-use super::dead::DeadLetters;
-use super::dead_topic::DeadTopic;
 use super::handler::Handler;
 use super::metrics::Metrics;
 use super::order::{Blocks, Order};
@@ -16,21 +15,18 @@ use super::retry::Retry;
 use super::settings::{Background, Organise, Settings, Start};
 use super::slot::{NoSlots, Slots, StartSlots};
 use super::state::NodeState;
-use super::{LARGEST_UNIT, Node};
 use crate::client::transport::Transport;
 use crate::client::{Client, ClientBuilder};
-use crate::error::{Error, Result};
-use crate::ledger::Ledger;
-use crate::store::{MemoryStore, RedisOptions, RedisStore, Store, Timed};
+use crate::store::Store;
 
-/// What handles a node's records: a handler, or the caller of [`Node::recv`].
+/// What handles a node's records: a handler, or the caller of [`Node::recv`](super::Node::recv).
 pub trait Work {
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn slots(self, state: &Arc<NodeState>) -> Arc<dyn StartSlots>;
 }
 
-/// Nothing is called: the caller takes records with [`Node::recv`].
+/// Nothing is called: the caller takes records with [`Node::recv`](super::Node::recv).
 #[derive(Clone, Copy, Debug)]
 pub struct Pull;
 
@@ -62,22 +58,24 @@ impl<H: Handler<A>, A: 'static> Work for Call<H, A> {
 
 /// Where the group's state is to live.
 #[derive(Debug)]
-enum StoreChoice {
+pub(super) enum StoreChoice {
     /// In this process: partitions are shared out, units are not.
     Memory,
     Redis(String),
     Given(Arc<dyn Store>),
 }
 
-/// Sets up a [`Node`].
+/// Sets up a [`Node`](super::Node).
 #[derive(Debug)]
 #[must_use = "a builder does nothing until build is called"]
 pub struct NodeBuilder<W = Pull> {
-    settings: Settings,
-    client: ClientBuilder,
-    store: StoreChoice,
-    background: Background,
-    work: W,
+    pub(super) settings: Settings,
+    pub(super) client: ClientBuilder,
+    pub(super) store: StoreChoice,
+    pub(super) background: Background,
+    #[cfg(feature = "admin-http")]
+    pub(super) admin_http: Option<String>,
+    pub(super) work: W,
 }
 
 impl Default for NodeBuilder {
@@ -115,6 +113,8 @@ impl Default for NodeBuilder {
             client: Client::builder(),
             store: StoreChoice::Memory,
             background: Background::default(),
+            #[cfg(feature = "admin-http")]
+            admin_http: None,
             work: Pull,
         }
     }
@@ -313,6 +313,14 @@ impl<W> NodeBuilder<W> {
         self
     }
 
+    /// Answers over HTTP at this address, `host:port`: `/livez`, `/readyz` with reasons, `/metrics` for Prometheus, from a
+    /// recorder of its own. It only tells, and to anybody: choose an address that is not the world's. It does not.
+    #[cfg(feature = "admin-http")]
+    pub fn admin_http(mut self, address: impl Into<String>) -> Self {
+        self.admin_http = Some(address.into());
+        self
+    }
+
     /// Where the node's own tasks run. On a thread of their own.
     pub fn background(mut self, background: Background) -> Self {
         self.background = background;
@@ -329,60 +337,14 @@ impl<W> NodeBuilder<W> {
     /// Calls this handler with each record: an async function whose arguments are
     /// [`FromRecord`](super::FromRecord) and whose result is [`IntoOutcome`](super::IntoOutcome).
     pub fn handler<A, H: Handler<A>>(self, handler: H) -> NodeBuilder<Call<H, A>> {
-        let Self { settings, client, store, background, work: _ } = self;
-        NodeBuilder { settings, client, store, background, work: Call { handler, arguments: PhantomData } }
-    }
-}
-
-impl<W: Work> NodeBuilder<W> {
-    /// Connects, and begins to take units.
-    ///
-    /// # Errors
-    /// A setting cannot be used, no broker answers, a topic does not exist, the group reads it in another
-    /// order, or the store cannot be used.
-    pub async fn build(mut self) -> Result<Node> {
-        self.settings.check()?;
-        if self.settings.node.is_empty() {
-            self.settings.node = default_name(self.settings.seed);
+        NodeBuilder {
+            settings: self.settings,
+            client: self.client,
+            store: self.store,
+            background: self.background,
+            #[cfg(feature = "admin-http")]
+            admin_http: self.admin_http,
+            work: Call { handler, arguments: PhantomData },
         }
-        let engine = super::engine::Engine::start(self.background)
-            .map_err(|error| Error::config("background", format!("the system gives no thread: {error}")))?;
-        let (settings, client, store) = (self.settings, self.client, self.store);
-        let private_store = matches!(store, StoreChoice::Memory);
-        let (group, topics, order) = (settings.group.clone(), settings.topics.clone(), settings.order);
-        let (ledger_topic, dead_topic) = (settings.ledger_topic.clone(), settings.dead_letter_topic.clone());
-        let redis =
-            RedisOptions { seed: settings.seed, timeout: settings.lease / 3, ..RedisOptions::default() };
-        let connect = async move {
-            let client = client.connect().await?;
-            for topic in topics.iter().chain(&dead_topic) {
-                client.topic(topic).await?;
-            }
-            order.is_that_of(&client, &group, &topics).await?;
-            let ledger = match ledger_topic {
-                Some(topic) => Ledger::of_topic(&client, topic),
-                None => Ledger::open(&client, &group),
-            };
-            let dead = DeadLetters::new(ledger, dead_topic.map(|topic| DeadTopic::new(&client, &topic)));
-            let store: Arc<dyn Store> = match store {
-                StoreChoice::Memory => Arc::new(MemoryStore::new()),
-                StoreChoice::Redis(url) => Arc::new(RedisStore::connect(&url, &group, redis).await?),
-                StoreChoice::Given(store) => store,
-            };
-            Ok::<_, Error>((client, store, dead))
-        };
-        let connected = engine.spawn(connect).await;
-        let (client, store, dead) = connected.map_err(|_| Error::Closed { what: "the node" })??;
-        let is_timed = settings.metrics != Metrics::Off && !private_store;
-        let timed = is_timed.then(|| Arc::new(Timed::new(store.clone())));
-        let store = timed.clone().map_or(store, |timed| timed as _);
-        let state = Arc::new(NodeState::new(settings, store, timed, dead, engine.handle().clone()));
-        let slots = self.work.slots(&state);
-        Ok(Node::start(engine, client, state, slots, private_store))
     }
-}
-
-fn default_name(seed: u64) -> String {
-    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty() && host.len() < 200);
-    format!("{}-{}-{:04x}", host.as_deref().unwrap_or("node"), std::process::id(), seed & 0xffff)
 }

@@ -7,7 +7,7 @@
 //!
 //! | file | has |
 //! |---|---|
-//! | `builder`, `settings` | how a node is set up |
+//! | `builder`, `settings`, `build` | how a node is set up |
 //! | `take` | how much work is taken, and when |
 //! | `read` | from units to records |
 //! | `queue`, `slot` | from records to handlers |
@@ -24,9 +24,13 @@
 //! | `organise` | whether this node organises |
 //! | `event`, `events` | what a node tells of itself while it runs |
 //! | `metrics` | what it counts |
+//! | `admin` | what it answers over HTTP |
 
+#[cfg(feature = "admin-http")]
+mod admin;
 mod asked;
 mod breaker;
+mod build;
 mod builder;
 mod dead;
 mod dead_topic;
@@ -88,7 +92,6 @@ use self::slot::StartSlots;
 use crate::client::Client;
 use crate::client::fetch::FetchOptions;
 use crate::error::{Error, Result};
-use crate::observe::Sinks;
 
 /// The longest unit that is planned, in offsets.
 pub(crate) const LARGEST_UNIT: i64 = in_hand::MAX_TRACKED as i64;
@@ -107,8 +110,10 @@ pub struct Node {
     take: Option<JoinHandle<()>>,
     organise: Option<JoinHandle<()>>,
     stop_organising: CancellationToken,
+    #[cfg(feature = "admin-http")]
+    admin: Option<std::net::SocketAddr>,
     /// Last, so that the tasks' runtime outlives them.
-    _engine: Engine,
+    engine: Engine,
 }
 
 impl Node {
@@ -129,31 +134,44 @@ impl Node {
         options.patience = state.settings.lease;
         let reading = Reading { state: state.clone(), client: client.clone(), options, slots: slots.clone() };
         let stop_organising = CancellationToken::new();
-        let sinks = Sinks { global: state.settings.metrics != Metrics::Off, own: None };
-        let publisher = Publisher {
-            state: state.clone(),
-            client: client.clone(),
-            sinks,
-            slots: slots.clone(),
-            private_store,
-        };
         let organise = organise::run(client, state.clone(), private_store, stop_organising.clone());
-        let mut tasks = vec![
+        let tasks = vec![
             engine.spawn(asked::follow(state.clone())),
             engine.spawn(lease::renew(state.clone())),
             engine.spawn(lease::retry(state.clone(), slots)),
         ];
-        if publisher.sinks.is_any() {
-            tasks.push(engine.spawn(publisher.run()));
-        }
         Self {
             take: Some(engine.spawn(take::run(state.clone(), reading))),
             organise: Some(engine.spawn(organise)),
             tasks,
             stop_organising,
+            #[cfg(feature = "admin-http")]
+            admin: None,
             state,
-            _engine: engine,
+            engine,
         }
+    }
+
+    /// Publishes its metrics while it runs.
+    fn publish(&mut self, publisher: Publisher) {
+        self.tasks.push(self.engine.spawn(publisher.run()));
+    }
+
+    /// Answers over HTTP while it runs.
+    #[cfg(feature = "admin-http")]
+    fn serve(&mut self, bound: admin::Bound, publisher: Publisher) {
+        info!(node = self.name(), address = %bound.address, "answers over HTTP");
+        self.admin = Some(bound.address);
+        let needed = self.tasks.iter().chain(&self.take).chain(&self.organise);
+        let needed = needed.map(JoinHandle::abort_handle).collect();
+        self.tasks.push(self.engine.spawn(bound.serve(publisher, needed)));
+    }
+
+    /// Where it answers over HTTP, if it does: the port that the system chose, where none was given.
+    #[cfg(feature = "admin-http")]
+    #[must_use]
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin
     }
 
     /// This node's name in its group.

@@ -47,6 +47,9 @@ pub(crate) struct NodeFlags {
     /// How often watermarks are committed to Kafka; 5s
     #[arg(long, value_name = "TIME", requires = "group", value_parser = parse_duration)]
     commit_interval: Option<Duration>,
+    /// Answer over HTTP at this address how the node is: /livez, /readyz, /metrics
+    #[arg(long, value_name = "HOST:PORT", requires = "group")]
+    admin_http: Option<String>,
 }
 
 impl OrderFlag {
@@ -102,6 +105,9 @@ impl NodeFlags {
         }
         if let Some(interval) = self.commit_interval {
             node = node.commit_interval(interval);
+        }
+        if let Some(address) = &self.admin_http {
+            node = node.admin_http(address);
         }
         Ok(node)
     }
