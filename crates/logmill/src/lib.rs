@@ -10,6 +10,7 @@ pub mod node;
 mod observe;
 mod organiser;
 pub mod queue;
+mod spans;
 pub mod store;
 
 pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};

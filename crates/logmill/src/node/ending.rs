@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use logmill_protocol::work::{Progress, Renew, Renewed, Settled};
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{Instrument as _, debug, error, warn};
 
 use super::in_hand::{InHand, in_one_piece};
 use super::lane::LaneInHand;
 use super::metrics::Ended;
 use super::state::{NodeState, lock};
+use crate::spans;
 
 /// How often a store that cannot be reached is asked again.
 const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -23,7 +24,7 @@ impl NodeState {
             let (state, unit) = (self.clone(), unit.clone());
             self.engine.spawn(async move {
                 match unit.lane.clone() {
-                    None => state.settle(unit).await,
+                    None => state.settle_one(unit).await,
                     Some(lane) => state.settle_in_order(&lane).await,
                 }
             });
@@ -34,8 +35,14 @@ impl NodeState {
     async fn settle_in_order(self: &Arc<Self>, lane: &LaneInHand) {
         let _turn = lane.settling.lock().await;
         while let Some(first) = lane.first().filter(|first| first.is_over()) {
-            self.clone().settle(first).await;
+            self.clone().settle_one(first).await;
         }
+    }
+
+    async fn settle_one(self: Arc<Self>, unit: Arc<InHand>) {
+        let (partition, range) = (&unit.lease.partition.partition, unit.lease.range);
+        let span = spans::settle(&self.settings.group, partition, range.start()..range.end());
+        self.settle(unit).instrument(span).await;
     }
 
     /// Ends a unit in the store. It stays in hand, and its lease is renewed, until the store has

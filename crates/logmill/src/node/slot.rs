@@ -7,11 +7,13 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::handler::Handler;
 use super::record::Received;
 use super::state::{Finished, NodeState};
 use super::verdict::Ended;
+use crate::spans;
 
 /// Starts slots. It forgets the handler's type, so that the rest of a node need not know it.
 pub(crate) trait StartSlots: Send + Sync + std::fmt::Debug {
@@ -70,7 +72,14 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
         }
         let finished = Finished::of(&received);
         let measured = state.meter.measure();
-        let handling = AssertUnwindSafe(handle(&*handler, received)).catch_unwind();
+        let span = spans::process(
+            &state.settings.group,
+            &finished.unit.lease.partition.partition,
+            received.offset(),
+            received.attempt(),
+            received.headers(),
+        );
+        let handling = AssertUnwindSafe(handle(&*handler, received)).catch_unwind().instrument(span.clone());
         let ended = match state.settings.handler_timeout {
             None => handling.await,
             Some(limit) => match timeout(limit, handling).await {
@@ -79,6 +88,9 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
             },
         };
         let ended = ended.unwrap_or_else(|panic| Ended::Panicked(text_of(&*panic).to_owned()));
+        if let Some(kind) = ended.error_type() {
+            spans::failed(&span, kind);
+        }
         if let Some(since) = measured {
             state.meter.handled(&finished.unit.lease.partition.partition, since);
         }

@@ -31,6 +31,17 @@ impl Ended {
             Self::TimedOut(_) => Some("the handler did not end in time"),
         }
     }
+
+    /// In which way it failed, if it did.
+    pub(crate) fn error_type(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Said(Outcome::Ack) => return None,
+            Self::Said(Outcome::Undecodable(_)) => Failure::Decode.name(),
+            Self::Said(_) => Failure::Handler.name(),
+            Self::Panicked(_) => Failure::Panic.name(),
+            Self::TimedOut(_) => Failure::Timeout.name(),
+        })
+    }
 }
 
 impl From<Outcome> for Ended {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use logmill_protocol::ids::Partition;
 use logmill_protocol::work::CommitMetadata;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use super::Organiser;
 use super::held::{Committed, progress};
@@ -13,6 +13,7 @@ use super::plan::LogEnds;
 use crate::client::membership::{Commit, MembershipToken};
 use crate::error::Error;
 use crate::node::Place;
+use crate::spans;
 
 /// An unchanged watermark is committed again this often: brokers drop old commits.
 const UNCHANGED: Duration = Duration::from_secs(60 * 60);
@@ -51,6 +52,7 @@ impl Organiser {
                 }
                 Err(problem) => {
                     debug!(%partition, %problem, "not committed: the store cannot be read");
+                    self.node.meter.not_committed("store");
                     return None;
                 }
             };
@@ -87,7 +89,12 @@ impl Organiser {
     }
 
     async fn send(&mut self, token: MembershipToken, commits: Vec<Commit>) -> bool {
-        match self.membership.commit(&token, commits.clone()).await {
+        let span = spans::commit(&self.settings.group, commits.len());
+        let answer = self.membership.commit(&token, commits.clone()).instrument(span.clone()).await;
+        if let Err(problem) = &answer {
+            spans::failed(&span, problem.code().map_or("unreachable", |code| code.name()));
+        }
+        match answer {
             Ok(refused) => {
                 let at = Instant::now();
                 for (partition, code) in &refused {

@@ -22,12 +22,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use logmill_protocol::ids::Partition;
 use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use self::buffer::{Append, Shared};
 pub use self::builder::ProducerBuilder;
 pub use self::outcome::{Ack, Pending, ProduceError};
 pub use self::record::{Data, Record};
 use crate::error::{Error, Result};
+use crate::spans;
 
 /// Sends records to Kafka. Cheap to clone; clones share buffers and connections.
 ///
@@ -86,7 +88,11 @@ impl Producer {
     /// [`ProduceError`], at the latest after `delivery.timeout.ms` (and `max.block.ms` before it, while
     /// there is no room).
     pub async fn send(&self, record: Record<'_>) -> std::result::Result<Ack, ProduceError> {
-        self.enqueue(record).await?.await
+        let span = spans::send(record.topic);
+        let sent = async { self.enqueue(record).await?.await }.instrument(span.clone()).await;
+        sent.inspect_err(|problem| {
+            spans::failed(&span, problem.reason().code().map_or("not_sent", |code| code.name()))
+        })
     }
 
     /// Accepts a record: returns once it is in the buffer, with a handle that resolves to its fate.

@@ -1,7 +1,7 @@
 //! What a node counts for its metrics. Where they are off it counts nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -146,6 +146,8 @@ pub(crate) struct Meter {
     pub(super) announced_ms: AtomicI64,
     pub(super) passed_ms: AtomicI64,
     pub(super) passes: Histogram,
+    /// The pass under way is none that succeeds.
+    has_failed: AtomicBool,
     pub(super) not_committed: Tally,
 }
 
@@ -163,6 +165,7 @@ impl Meter {
             announced_ms: AtomicI64::new(0),
             passed_ms: AtomicI64::new(0),
             passes: Histogram::of_durations(),
+            has_failed: AtomicBool::new(false),
             not_committed: Tally::default(),
         }
     }
@@ -262,12 +265,30 @@ impl Meter {
     pub(crate) fn passed(&self, since: Instant) {
         if self.is_on() {
             self.passes.took(since.elapsed());
-            self.passed_ms.store(wall_ms(), Ordering::Relaxed);
+            if !self.has_failed.swap(false, Ordering::Relaxed) {
+                self.passed_ms.store(wall_ms(), Ordering::Relaxed);
+            }
         }
     }
 
-    /// Kafka did not take a commit.
+    /// A partition could not be committed.
     pub(crate) fn not_committed(&self, why: &'static str) {
         self.not_committed.add(why, 1);
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_in_which_something_failed_is_none_that_succeeded() {
+        let meter = Meter::new(Metrics::ByTopic, &["orders".to_owned()]);
+        meter.not_committed("store");
+        meter.passed(Instant::now());
+        assert_eq!(meter.passed_ms.load(Ordering::Relaxed), 0);
+        meter.passed(Instant::now());
+        assert!(meter.passed_ms.load(Ordering::Relaxed) > 0);
     }
 }
