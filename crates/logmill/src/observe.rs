@@ -21,6 +21,21 @@ pub(crate) const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// The finest that a sum tells apart.
 const FINEST: f64 = 1e-9;
 
+/// A count of which each part is published once, so that those of several nodes in one process add up.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Takes out what was added.
+    pub(crate) fn drain(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
 /// Values counted by size: two atomic additions each, and bounded whatever their number.
 #[derive(Debug)]
 pub(crate) struct Histogram {
@@ -46,23 +61,28 @@ impl Histogram {
 
     pub(crate) fn record(&self, value: f64) {
         let cell = &self.cells[self.borders.partition_point(|border| *border < value)];
-        cell.count.fetch_add(1, Ordering::Relaxed);
         cell.sum.fetch_add((value / FINEST).round() as u64, Ordering::Relaxed);
+        // Whoever sees the count sees the sum.
+        cell.count.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn took(&self, duration: Duration) {
         self.record(duration.as_secs_f64());
     }
 
-    /// Takes out what was recorded: a value for each size, and how often. Its sum is that of the values themselves.
+    /// Takes out what was recorded: a value for each size, and how often. A recorder with the same borders has the same
+    /// counts and the same sum as if it had been told each value.
     pub(crate) fn drain(&self) -> Vec<(f64, usize)> {
         let drained = self.cells.iter().enumerate().filter_map(|(index, cell)| {
-            let count = cell.count.swap(0, Ordering::Relaxed);
+            let count = cell.count.swap(0, Ordering::Acquire);
+            if count == 0 {
+                return None;
+            }
             let sum = cell.sum.swap(0, Ordering::Relaxed) as f64 * FINEST;
-            // A value that was recorded just now may be in one of the two only.
+            // A value that is recorded just now may be in the sum only.
             let above = index.checked_sub(1).map_or(0.0, |below| self.borders[below].next_up());
             let most = self.borders.get(index).copied().unwrap_or(f64::MAX);
-            (count > 0).then(|| ((sum / count as f64).clamp(above, most), count as usize))
+            Some(((sum / count as f64).clamp(above, most), count as usize))
         });
         drained.collect()
     }

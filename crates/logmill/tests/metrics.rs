@@ -153,6 +153,45 @@ async fn units_in_hand_slots_at_work_and_calls_of_a_shared_store_are_published()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_that_another_node_organises_by_now_is_not_told_of() {
+    let rig = Rig::new(1, 1);
+    rig.cluster.create_topic("orders", 2);
+    rig.produce("orders", 0, 5).await;
+    rig.produce("orders", 1, 5).await;
+    let handler = |_: Received| std::future::ready(());
+    let first = node(&rig, "moved").metrics(Metrics::ByPartition).handler(handler).build().await.unwrap();
+    let end = ["group=\"moved\"", "kind=\"end\""];
+    comes_to("logmill_partition_offset", &end, 10.0).await;
+    let second = node(&rig, "moved").handler(handler).build().await.unwrap();
+    comes_to("logmill_partition_offset", &end, 5.0).await;
+    second.drain().await.unwrap();
+    comes_to("logmill_partition_offset", &end, 10.0).await;
+    first.drain().await.unwrap();
+    comes_to("logmill_partition_offset", &end, 0.0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nodes_of_one_program_did_adds_up_to_the_last_record() {
+    let rig = with_records(0).await;
+    let tally = Tally::default();
+    for records in [1_500, 3_000] {
+        rig.produce("orders", 0, 1_500).await;
+        let counted = tally.clone();
+        let handler = move |record: Received| {
+            counted.count(&record);
+            std::future::ready(())
+        };
+        let node = node(&rig, "sum").metrics(Metrics::ByTopic).handler(handler).build().await.unwrap();
+        tally.reaches(records).await;
+        // What its last second brought is told as it ends.
+        node.drain().await.unwrap();
+    }
+    let group = "messaging_consumer_group_name=\"sum\"";
+    comes_to("messaging_client_consumed_messages_total", &[group], 3_000.0).await;
+    comes_to("messaging_process_duration_seconds_count", &[group], 3_000.0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_caller_holds_is_busy() {
     let rig = with_records(10).await;
     let node = node(&rig, "pulled").name("pulled-1").metrics(Metrics::ByTopic).build().await.unwrap();
@@ -163,6 +202,9 @@ async fn what_the_caller_holds_is_busy() {
     first.ack();
     drop(second);
     comes_to("logmill_node_slots", &busy, 0.0).await;
+    // The one that was dropped has not been handled.
+    let group = "messaging_consumer_group_name=\"pulled\"";
+    assert_eq!(value("messaging_process_duration_seconds_count", &[group]), Some(1.0));
     node.drain().await.unwrap();
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::handler::Outcome;
 use super::record::Received;
 use super::state::{Finished, NodeState};
@@ -15,18 +17,23 @@ use super::state::{Finished, NodeState};
 pub struct Delivery {
     received: Received,
     state: Option<Arc<NodeState>>,
+    /// When the caller got it, if anybody wants to know.
+    begun: Option<Instant>,
 }
 
 impl Delivery {
     pub(super) fn new(received: Received, state: Arc<NodeState>) -> Self {
         state.delivered.fetch_add(1, Ordering::Relaxed);
-        Self { received, state: Some(state) }
+        Self { received, begun: state.meter.begin(), state: Some(state) }
     }
 
     /// What became of the record, as a handler would say it.
     pub fn end(mut self, outcome: Outcome) {
         let finished = self.finished();
         if let Some(state) = self.take() {
+            if let Some(since) = self.begun {
+                state.meter.handled(&finished.unit.lease.partition.partition, since);
+            }
             state.finish(finished, outcome.into());
         }
     }

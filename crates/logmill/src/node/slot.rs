@@ -71,7 +71,7 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
             continue;
         }
         let finished = Finished::of(&received);
-        let measured = state.meter.measure();
+        let begun = state.meter.begin();
         let span = spans::process(
             &state.settings.group,
             &finished.unit.lease.partition.partition,
@@ -91,7 +91,7 @@ async fn work<A, H: Handler<A>>(state: Arc<NodeState>, handler: Arc<H>) {
         if let Some(kind) = ended.error_type() {
             spans::failed(&span, kind);
         }
-        if let Some(since) = measured {
+        if let Some(since) = begun {
             state.meter.handled(&finished.unit.lease.partition.partition, since);
         }
         // Settled only after the handler returned: losing a record is worse than handling it twice.

@@ -58,7 +58,8 @@ impl Timed {
     }
 
     pub(crate) fn publish(&self, sinks: &Sinks) {
-        let counted = self.lock();
+        // Recorders are the program's: no call waits for them.
+        let counted = std::mem::take(&mut *self.lock());
         for (command, durations) in &counted.durations {
             let drained = durations.drain();
             sinks.each(|| {
@@ -69,7 +70,7 @@ impl Timed {
         for ((command, problem), count) in &counted.errors {
             sinks.each(|| {
                 counter!("logmill_redis_errors_total", "command" => *command, "error_type" => *problem)
-                    .absolute(*count);
+                    .increment(*count);
             });
         }
     }

@@ -48,7 +48,10 @@ const GAUGES: [(&str, &str); 17] = [
 ];
 
 const HISTOGRAMS: [(&str, &str); 7] = [
-    ("messaging_process_duration_seconds", "How long handlers took, of a thousand records a second at most"),
+    (
+        "messaging_process_duration_seconds",
+        "How long records were with handlers, or with the caller of the pull form",
+    ),
     ("messaging_client_operation_duration_seconds", "How long Kafka took to answer, long polls included"),
     ("logmill_unit_duration_seconds", "From taking a unit to its end"),
     ("logmill_organiser_pass_duration_seconds", "How long the organiser took to go through its partitions"),

@@ -1,7 +1,7 @@
 //! What a node counts for its metrics. Where they are off it counts nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,10 +12,7 @@ use tokio::time::Instant;
 use super::Metrics;
 use crate::node::failures::wall_ms;
 use crate::node::state::lock;
-use crate::observe::Histogram;
-
-/// Of so many records a second at most it is measured how long their handlers take.
-const MEASURED: i64 = 1_000;
+use crate::observe::{Count, Histogram};
 
 /// How a unit's time in a node's hands ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +47,18 @@ impl Tally {
         *lock(&self.0).entry(label).or_default() += count;
     }
 
-    pub(super) fn all(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.0).clone()
+    /// Takes out what was added.
+    pub(super) fn drain(&self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut lock(&self.0))
     }
 }
 
 /// One topic's counts.
 #[derive(Debug)]
 pub(super) struct OfTopic {
-    pub(super) read: AtomicU64,
-    pub(super) planned: AtomicU64,
-    pub(super) lost: AtomicU64,
+    pub(super) read: Count,
+    pub(super) planned: Count,
+    pub(super) lost: Count,
     pub(super) retried: Tally,
     pub(super) dead: Tally,
     pub(super) skipped: Tally,
@@ -71,9 +69,9 @@ pub(super) struct OfTopic {
 impl OfTopic {
     fn new() -> Self {
         Self {
-            read: AtomicU64::new(0),
-            planned: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            read: Count::default(),
+            planned: Count::default(),
+            lost: Count::default(),
             retried: Tally::default(),
             dead: Tally::default(),
             skipped: Tally::default(),
@@ -136,13 +134,13 @@ pub(super) struct Looked {
 pub(crate) struct Meter {
     pub(super) metrics: Metrics,
     pub(super) topics: BTreeMap<Arc<str>, OfTopic>,
-    /// How many handlers more are measured before the next publishing.
-    to_measure: AtomicI64,
     pub(super) places: Mutex<BTreeMap<Partition, Place>>,
+    /// Partitions of which offsets were published.
+    pub(super) told: Mutex<BTreeSet<Partition>>,
     pub(super) looked: Mutex<Looked>,
     /// Scopes that were published as paused.
     pub(super) paused: Mutex<BTreeSet<String>>,
-    pub(super) rebalances: AtomicU64,
+    pub(super) rebalances: Count,
     pub(super) announced_ms: AtomicI64,
     pub(super) passed_ms: AtomicI64,
     pub(super) passes: Histogram,
@@ -157,11 +155,11 @@ impl Meter {
         Self {
             metrics,
             topics: topics.iter().map(|topic| (Arc::from(&**topic), OfTopic::new())).collect(),
-            to_measure: AtomicI64::new(0),
             places: Mutex::default(),
+            told: Mutex::default(),
             looked: Mutex::default(),
             paused: Mutex::default(),
-            rebalances: AtomicU64::new(0),
+            rebalances: Count::default(),
             announced_ms: AtomicI64::new(0),
             passed_ms: AtomicI64::new(0),
             passes: Histogram::of_durations(),
@@ -181,14 +179,14 @@ impl Meter {
     /// Records came from Kafka.
     pub(crate) fn read(&self, partition: &Partition, records: usize) {
         if let Some(of) = self.of(partition) {
-            of.read.fetch_add(records as u64, Ordering::Relaxed);
+            of.read.add(records as u64);
         }
     }
 
     /// Units were planned.
     pub(crate) fn planned(&self, partition: &Partition, units: u32) {
         if let Some(of) = self.of(partition) {
-            of.planned.fetch_add(u64::from(units), Ordering::Relaxed);
+            of.planned.add(u64::from(units));
         }
     }
 
@@ -218,27 +216,21 @@ impl Meter {
         if let Some(of) = self.of(partition) {
             of.units[ended as usize].took(after);
             if ended == Ended::Expired {
-                of.lost.fetch_add(1, Ordering::Relaxed);
+                of.lost.add(1);
             }
         }
     }
 
-    /// When the handler that starts now does so, if it is one of those that are measured.
-    pub(crate) fn measure(&self) -> Option<Instant> {
-        let measured = self.to_measure.load(Ordering::Relaxed) > 0
-            && self.to_measure.fetch_sub(1, Ordering::Relaxed) > 0;
-        measured.then(Instant::now)
+    /// When the handler that begins now does so, if anybody wants to know.
+    pub(crate) fn begin(&self) -> Option<Instant> {
+        self.is_on().then(Instant::now)
     }
 
-    /// It ended.
+    /// A handler that began then has ended.
     pub(crate) fn handled(&self, partition: &Partition, since: Instant) {
         if let Some(of) = self.of(partition) {
             of.handlers.took(since.elapsed());
         }
-    }
-
-    pub(super) fn measure_more(&self) {
-        self.to_measure.store(MEASURED, Ordering::Relaxed);
     }
 
     /// The organiser looked at a partition that it has; none once it no longer has it.
@@ -253,7 +245,7 @@ impl Meter {
 
     /// Partitions were assigned anew.
     pub(crate) fn rebalanced(&self) {
-        self.rebalances.fetch_add(1, Ordering::Relaxed);
+        self.rebalances.add(1);
     }
 
     /// The group knows that this node lives.

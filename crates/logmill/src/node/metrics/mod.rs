@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub(crate) use self::meter::{Ended, Meter, Place};
 use super::slot::StartSlots;
-use super::state::NodeState;
+use super::state::{NodeState, lock};
 use crate::client::Client;
 use crate::observe::{PUBLISH_EVERY, Sinks};
 
@@ -45,10 +45,11 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes for ever.
+    /// Publishes until the node ends.
     pub(crate) async fn run(self) {
         self.client.traffic().turn_on();
         describe::describe(&self.sinks);
+        let _last_words = LastWords(&self);
         let mut tick = tokio::time::interval(PUBLISH_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let publishing = async {
@@ -58,5 +59,16 @@ impl Publisher {
             }
         };
         tokio::join!(publishing, self.look());
+    }
+}
+
+/// What was counted since is published too, and of what a node is in the midst of, that it no longer is.
+struct LastWords<'a>(&'a Publisher);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state.meter.places).clear();
+        self.0.publish();
+        self.0.client.withdraw_from(&self.0.sinks);
     }
 }

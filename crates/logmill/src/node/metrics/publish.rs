@@ -1,6 +1,7 @@
 //! Under which names and labels a node's metrics are published. Labels are the group, the topic and words of a short list;
 //! never a unit, a key or the text of an error.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,16 +19,13 @@ use crate::node::state::lock;
 impl Publisher {
     /// Publishes what is counted.
     pub(crate) fn publish(&self) {
-        let places: Vec<_> = lock(&self.state.meter.places)
-            .iter()
-            .map(|(partition, place)| (partition.clone(), *place))
-            .collect();
+        let places = lock(&self.state.meter.places).clone();
         for (topic, of) in &self.state.meter.topics {
             self.work(topic, of);
             self.progress(topic, &places);
         }
         if self.state.meter.metrics == Metrics::ByPartition {
-            places.iter().for_each(|(partition, place)| self.offsets(partition, place));
+            self.offsets(&places);
         }
         self.queue();
         self.paused();
@@ -37,7 +35,6 @@ impl Publisher {
         if let Some(store) = &self.state.timed {
             store.publish(&self.sinks);
         }
-        self.state.meter.measure_more();
     }
 
     fn group(&self) -> String {
@@ -58,34 +55,37 @@ impl Publisher {
         };
         let (units, handlers) = (of.units.each_ref().map(|unit| unit.drain()), of.handlers.drain());
         let by_label = |name: &'static str, label: &'static str, counts: &super::meter::Tally| {
-            for (word, count) in counts.all() {
-                let [group, topic] = labels();
-                counter!(name, &[group, topic, (label, word.to_owned())]).absolute(count);
-            }
+            let counts = counts.drain();
+            self.sinks.each(|| {
+                for (word, count) in &counts {
+                    let [group, topic] = labels();
+                    counter!(name, &[group, topic, (label, (*word).to_owned())]).increment(*count);
+                }
+            });
         };
+        let (read, planned, lost) = (of.read.drain(), of.planned.drain(), of.lost.drain());
         self.sinks.each(|| {
-            let read = of.read.load(Ordering::Relaxed);
             let poll = messaging("poll".to_owned(), "receive".to_owned());
-            counter!("messaging_client_consumed_messages_total", &poll).absolute(read);
+            counter!("messaging_client_consumed_messages_total", &poll).increment(read);
             let process = messaging("process".to_owned(), "process".to_owned());
             let process = histogram!("messaging_process_duration_seconds", &process);
             handlers.iter().for_each(|(value, times)| process.record_many(*value, *times));
-            counter!("logmill_unit_planned_total", &labels()).absolute(of.planned.load(Ordering::Relaxed));
-            counter!("logmill_lease_expirations_total", &labels()).absolute(of.lost.load(Ordering::Relaxed));
+            counter!("logmill_unit_planned_total", &labels()).increment(planned);
+            counter!("logmill_lease_expirations_total", &labels()).increment(lost);
             for (ended, drained) in Ended::ALL.into_iter().zip(&units) {
                 let [group, topic] = labels();
                 let outcome = ("outcome", ended.name().to_owned());
                 let units = histogram!("logmill_unit_duration_seconds", &[group, topic, outcome]);
                 drained.iter().for_each(|(value, times)| units.record_many(*value, *times));
             }
-            by_label("logmill_retries_total", "error_type", &of.retried);
-            by_label("logmill_dead_letters_total", "reason", &of.dead);
-            by_label("logmill_skipped_total", "reason", &of.skipped);
         });
+        by_label("logmill_retries_total", "error_type", &of.retried);
+        by_label("logmill_dead_letters_total", "reason", &of.dead);
+        by_label("logmill_skipped_total", "reason", &of.skipped);
     }
 
     /// How far the group is in a topic, as far as this node organises it.
-    fn progress(&self, topic: &Arc<str>, places: &[(Partition, Place)]) {
+    fn progress(&self, topic: &Arc<str>, places: &BTreeMap<Partition, Place>) {
         let ours =
             || places.iter().filter(|(partition, _)| partition.topic == *topic).map(|(_, place)| place);
         let sum = |of: fn(&Place) -> i64| ours().map(of).sum::<i64>() as f64;
@@ -105,7 +105,16 @@ impl Publisher {
         });
     }
 
-    fn offsets(&self, partition: &Partition, place: &Place) {
+    /// Of a partition that this node no longer organises it says 0: another tells of it.
+    fn offsets(&self, places: &BTreeMap<Partition, Place>) {
+        let mut told = lock(&self.state.meter.told);
+        let gone = told.iter().filter(|partition| !places.contains_key(partition));
+        gone.for_each(|partition| self.offsets_of(partition, &Place::default()));
+        places.iter().for_each(|(partition, place)| self.offsets_of(partition, place));
+        *told = places.keys().cloned().collect();
+    }
+
+    fn offsets_of(&self, partition: &Partition, place: &Place) {
         let labels = || {
             let index = partition.index.to_string();
             [("group", self.group()), ("topic", partition.topic.to_string()), ("partition", index)]
@@ -198,18 +207,18 @@ impl Publisher {
         let meter = &self.state.meter;
         let node = || self.state.settings.node.clone();
         let (assigned, passes) = (self.state.teller.assigned_count(), meter.passes.drain());
+        let (rebalances, failed) = (meter.rebalances.drain(), meter.not_committed.drain());
         let passed = meter.passed_ms.load(Ordering::Relaxed);
         self.sinks.each(|| {
             gauge!("logmill_organiser_partitions", "node" => node()).set(assigned as f64);
-            let rebalances = meter.rebalances.load(Ordering::Relaxed);
-            counter!("logmill_organiser_rebalances_total", "node" => node()).absolute(rebalances);
+            counter!("logmill_organiser_rebalances_total", "node" => node()).increment(rebalances);
             let durations = histogram!("logmill_organiser_pass_duration_seconds");
             passes.iter().for_each(|(value, times)| durations.record_many(*value, *times));
             if passed > 0 {
                 gauge!("logmill_organiser_last_success_timestamp_seconds").set(passed as f64 / 1e3);
             }
-            for (why, count) in meter.not_committed.all() {
-                counter!("logmill_offset_mirror_errors_total", "error_type" => why).absolute(count);
+            for (why, count) in &failed {
+                counter!("logmill_offset_mirror_errors_total", "error_type" => *why).increment(*count);
             }
         });
     }
