@@ -136,6 +136,11 @@ impl InHand {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// Notes that the right to it is gone. True for the first who does.
+    pub(crate) fn note_lost(&self) -> bool {
+        !self.lost.swap(true, Ordering::AcqRel)
+    }
+
     /// The right to it is gone. Answers what was to be tried again.
     #[must_use]
     pub(crate) fn lose(&self) -> LetGo {

@@ -28,8 +28,11 @@ impl NodeState {
         self.lose_lane(lane);
     }
 
-    /// A unit is no longer this node's.
+    /// A unit is no longer this node's. Its settle may hear of it while its renewal does: it is counted once.
     pub(super) fn count_lost(&self, unit: &InHand) {
+        if !unit.note_lost() {
+            return;
+        }
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
         let (partition, range) = (&unit.lease.partition.partition, unit.lease.range);
         self.meter.unit(partition, Ended::Expired, unit.taken.elapsed());
