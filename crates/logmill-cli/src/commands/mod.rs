@@ -11,6 +11,7 @@ mod doctor;
 mod group;
 mod lag;
 mod node;
+mod nodes;
 mod offsets;
 mod produce;
 mod push;
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// List and describe groups; pause, resume and delete one
     #[command(subcommand)]
     Group(group::Command),
+    /// The nodes of a group: list them, have one take no more units, take units again, or drain
+    #[command(subcommand)]
+    Node(nodes::Command),
     /// Where a group is in its partitions: get, reset, export, import
     #[command(subcommand)]
     Offsets(offsets::Command),
@@ -74,6 +78,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args).await,
             Self::Check(command) => check::run(command).await,
             Self::Group(command) => group::run(command).await,
+            Self::Node(command) => nodes::run(command).await,
             Self::Offsets(command) => offsets::run(command).await,
             Self::Dead(command) => dead::run(command).await,
             Self::Completion(args) => completion::run(&args),

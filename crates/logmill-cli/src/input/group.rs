@@ -3,6 +3,7 @@
 use logmill::client::Client;
 use logmill::control::Control;
 use logmill::ledger::Ledger;
+use logmill::store::{RedisOptions, RedisStore};
 
 use super::Connect;
 use crate::exit::Outcome;
@@ -50,6 +51,17 @@ impl Way {
             None => Ledger::open(client, group),
         }
     }
+
+    fn control_over(&self, client: &Client, group: &str) -> Control {
+        Control::with_ledger(client, group, self.ledger(client, group))
+    }
+
+    /// The group's store, if one was named, by --redis or LOGMILL_REDIS.
+    async fn store(&self, group: &str) -> Outcome<Option<RedisStore>> {
+        let Some(url) = super::redis(self.redis.as_deref()) else { return Ok(None) };
+        let store = RedisStore::connect(&url, group, RedisOptions::default()).await;
+        Ok(Some(store.map_err(logmill::Error::from)?))
+    }
 }
 
 impl OfGroup {
@@ -77,15 +89,37 @@ impl OfGroup {
     }
 
     pub(crate) fn control_over(&self, client: &Client) -> Control {
-        Control::with_ledger(client, self.group(), self.ledger(client))
+        self.way.control_over(client, self.group())
+    }
+
+    /// Its store, if one was named.
+    pub(crate) async fn store(&self) -> Outcome<Option<RedisStore>> {
+        self.way.store(self.group()).await
     }
 }
 
 impl NamedGroup {
+    /// Its name.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    pub(crate) async fn client(&self) -> Outcome<Client> {
+        self.way.connect.client().await
+    }
+
     /// What asks things of it.
     pub(crate) async fn control(&self) -> Outcome<Control> {
-        let client = self.way.connect.client().await?;
-        Ok(Control::with_ledger(&client, &self.group, self.way.ledger(&client, &self.group)))
+        Ok(self.control_over(&self.client().await?))
+    }
+
+    pub(crate) fn control_over(&self, client: &Client) -> Control {
+        self.way.control_over(client, &self.group)
+    }
+
+    /// Its store, if one was named.
+    pub(crate) async fn store(&self) -> Outcome<Option<RedisStore>> {
+        self.way.store(&self.group).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! What goes to stdout: records as text or JSON, and tables.
 
+mod age;
 mod escape;
 mod json;
 mod progress;
@@ -7,6 +8,7 @@ mod record;
 mod table;
 mod template;
 
+pub(crate) use age::{ago, now_ms};
 pub(crate) use escape::unescape;
 pub(crate) use progress::Progress;
 pub(crate) use record::{RecordView, Shape};

@@ -52,6 +52,16 @@ impl Running {
         self.lines.next().map(Result::unwrap)
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it ends by itself, and gives its exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Sends a signal by name.
     pub(crate) fn tell(&self, name: &str) {
         signal(self.child.id(), name);

@@ -13,6 +13,7 @@ mod harness;
 mod java;
 mod kcat;
 mod node;
+mod nodes;
 mod produce;
 mod push;
 mod takeover;

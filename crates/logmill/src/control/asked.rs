@@ -6,6 +6,7 @@ use bytes::Bytes;
 use logmill_protocol::ids::{Offset, Partition};
 use serde::{Deserialize, Serialize};
 
+use super::nodes::NodeAsked;
 use super::scope::Scope;
 use crate::error::Result;
 use crate::ledger::{Entry, EntryKey, Logged, REWIND};
@@ -16,6 +17,7 @@ pub struct Asked {
     pauses: BTreeMap<Scope, Pause>,
     /// By partition and id, with where the ledger has them: the last one counts.
     rewinds: BTreeMap<Partition, BTreeMap<u64, (Offset, Rewind)>>,
+    nodes: BTreeMap<String, NodeAsked>,
 }
 
 /// Something is paused.
@@ -89,6 +91,14 @@ impl Asked {
             let pause = Pause { scope: scope.clone(), reason, by, since_ms: *written_ms };
             return Ok(self.pauses.insert(scope, pause).is_none());
         }
+        if let Some(node) = key.node() {
+            let heard = NodeAsked::read(node, logged)?;
+            let before = match heard.clone() {
+                Some(asked) => self.nodes.insert(node.to_owned(), asked),
+                None => self.nodes.remove(node),
+            };
+            return Ok(before.map(|asked| asked.wish) != heard.map(|asked| asked.wish));
+        }
         let (REWIND, Some(partition), Some(id)) = (key.kind(), key.partition(), key.offset()) else {
             return Ok(false);
         };
@@ -122,6 +132,22 @@ impl Asked {
     #[must_use]
     pub fn is_paused(&self, partition: &Partition) -> bool {
         self.pauses.keys().any(|scope| scope.covers(partition))
+    }
+
+    /// What is asked of single nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeAsked> {
+        self.nodes.values()
+    }
+
+    /// What is asked of this node.
+    #[must_use]
+    pub fn of_node(&self, node: &str) -> Option<&NodeAsked> {
+        self.nodes.get(node)
+    }
+
+    /// What was asked of a node of this name is not any more. True if anything was.
+    pub(crate) fn forget_node(&mut self, node: &str) -> bool {
+        self.nodes.remove(node).is_some()
     }
 
     /// What was asked last of a partition, if it was not taken away since.

@@ -1,4 +1,5 @@
-//! What operators ask of a running group: to pause and go on, and to go back or forward in its partitions.
+//! What operators ask of a running group: to pause and go on, to go back or forward in its partitions, and of its nodes
+//! to be quiet or to drain.
 //!
 //! It is written to the group's ledger, which every node follows. So it works with every store and survives an empty
 //! one, and a node that starts knows it before it takes its first unit.
@@ -7,13 +8,16 @@
 //! |---|---|
 //! | `scope` | what of a group is meant |
 //! | `asked` | what is asked now, as the ledger says |
+//! | `nodes` | what is asked of single nodes |
 //! | `rewind` | going back or forward: planned, asked for, waited for |
 
 mod asked;
+mod nodes;
 mod rewind;
 mod scope;
 
 pub use self::asked::{Asked, Pause, Rewind};
+pub use self::nodes::{NodeAsked, Wish};
 pub(crate) use self::rewind::skipped;
 pub use self::rewind::{Planned, Target};
 pub use self::scope::Scope;

@@ -1,8 +1,10 @@
-//! Read-only snapshots for tools: how far a group is, and what keeps it from moving. The way of the records never comes
-//! here.
+//! Read-only snapshots for tools: how far a group is, what keeps it from moving, its nodes and its units. The way of the
+//! records never comes here.
 
 mod doctor;
+mod listing;
 mod logs;
+mod nodes;
 mod obstacle;
 mod units;
 
@@ -14,6 +16,8 @@ use logmill_protocol::messages::produce::ProduceRequest;
 use logmill_protocol::work::CommitMetadata;
 
 pub use self::doctor::{Diagnosis, Doctor};
+pub use self::listing::{partitions, units_of};
+pub use self::nodes::{NodeSeen, nodes};
 pub use self::obstacle::Obstacle;
 use crate::client::admin::{Committed, ListedOffset, OffsetAt};
 use crate::client::fetch::Isolation;

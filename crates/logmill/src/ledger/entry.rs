@@ -15,6 +15,9 @@ pub(crate) const PAUSE: &str = "pause";
 /// The kind of entry that asks the organiser of a partition to go on at another offset.
 pub(crate) const REWIND: &str = "rewind";
 
+/// The kind of entry that asks a single node to be quiet or to drain.
+const NODE: &str = "node";
+
 /// The kind of entry that says which offsets an operator had the group pass over.
 pub(crate) const SKIPPED: &str = "skipped";
 
@@ -72,6 +75,16 @@ impl EntryKey {
         Self(format!("{kind}/{}/{}/{offset}", partition.topic, partition.index))
     }
 
+    /// Of a node, whose name may have any sign.
+    pub(crate) fn of_node(node: &str) -> Self {
+        Self(format!("{NODE}/{node}"))
+    }
+
+    /// The node that it names, if it is about one.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.0.strip_prefix(NODE)?.strip_prefix('/')
+    }
+
     /// A key as it stands in the topic.
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
@@ -88,7 +101,7 @@ impl EntryKey {
     #[must_use]
     pub fn shelf(&self) -> Shelf {
         match self.kind() {
-            PAUSE | REWIND => Shelf::Asked,
+            PAUSE | REWIND | NODE => Shelf::Asked,
             _ => Shelf::Records,
         }
     }

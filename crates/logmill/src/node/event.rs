@@ -131,6 +131,8 @@ pub enum Event {
     },
     /// The node takes no more units.
     Quiet,
+    /// It takes units again: an operator had asked it to be quiet.
+    Woken,
     /// The node has ended in good order. Nothing comes after it.
     Drained,
     /// The listener was too slow, and so many were dropped before the next one.

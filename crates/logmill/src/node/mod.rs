@@ -17,6 +17,8 @@
 //! | `finish`, `verdict` | what becomes of records |
 //! | `ending`, `letting_go` | what becomes of units |
 //! | `asked` | what operators ask of the group |
+//! | `drain` | how a node ends |
+//! | `about` | what a node says about itself |
 //! | `dead`, `dead_topic`, `failures` | records given up on |
 //! | `breaker` | holding back while too many records fail |
 //! | `quarantine` | units that nodes died with |
@@ -26,6 +28,7 @@
 //! | `metrics` | what it counts |
 //! | `admin` | what it answers over HTTP |
 
+mod about;
 #[cfg(feature = "admin-http")]
 mod admin;
 mod asked;
@@ -35,6 +38,7 @@ mod builder;
 mod dead;
 mod dead_topic;
 mod delivery;
+mod drain;
 mod ending;
 mod engine;
 mod event;
@@ -62,13 +66,11 @@ mod verdict;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
+pub(crate) use self::about::About;
 pub use self::breaker::Breaker;
 pub use self::builder::{Call, NodeBuilder, Pull, Work};
 pub use self::delivery::Delivery;
@@ -85,6 +87,7 @@ pub use self::settings::{Background, Organise, Start};
 pub use self::state::NodeCounts;
 pub(crate) use self::state::NodeState;
 
+use self::drain::Drain;
 use self::engine::Engine;
 use self::metrics::Publisher;
 use self::read::Reading;
@@ -96,9 +99,6 @@ use crate::error::{Error, Result};
 /// The longest unit that is planned, in offsets.
 pub(crate) const LARGEST_UNIT: i64 = in_hand::MAX_TRACKED as i64;
 
-/// How long the last words to Kafka and the store may take.
-const FAREWELL: Duration = Duration::from_secs(15);
-
 /// One member of a group. It works from [`NodeBuilder::build`] on.
 ///
 /// Dropping a node without [`Node::drain`] is a crash to everyone else: its units come again when
@@ -106,10 +106,9 @@ const FAREWELL: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Node {
     state: Arc<NodeState>,
-    tasks: Vec<JoinHandle<()>>,
-    take: Option<JoinHandle<()>>,
-    organise: Option<JoinHandle<()>>,
-    stop_organising: CancellationToken,
+    tasks: Vec<AbortHandle>,
+    /// Ends once the node was asked to, and has drained.
+    drained: JoinHandle<Result<()>>,
     #[cfg(feature = "admin-http")]
     admin: Option<std::net::SocketAddr>,
     /// Last, so that the tasks' runtime outlives them.
@@ -135,16 +134,22 @@ impl Node {
         let reading = Reading { state: state.clone(), client: client.clone(), options, slots: slots.clone() };
         let stop_organising = CancellationToken::new();
         let organise = organise::run(client, state.clone(), private_store, stop_organising.clone());
+        let drain = Drain {
+            state: state.clone(),
+            take: engine.spawn(take::run(state.clone(), reading)),
+            organise: engine.spawn(organise),
+            stop_organising,
+        };
         let tasks = vec![
-            engine.spawn(asked::follow(state.clone())),
-            engine.spawn(lease::renew(state.clone())),
-            engine.spawn(lease::retry(state.clone(), slots)),
+            drain.take.abort_handle(),
+            drain.organise.abort_handle(),
+            engine.spawn(asked::follow(state.clone())).abort_handle(),
+            engine.spawn(lease::renew(state.clone())).abort_handle(),
+            engine.spawn(lease::retry(state.clone(), slots)).abort_handle(),
         ];
         Self {
-            take: Some(engine.spawn(take::run(state.clone(), reading))),
-            organise: Some(engine.spawn(organise)),
             tasks,
-            stop_organising,
+            drained: engine.spawn(drain.when_asked()),
             #[cfg(feature = "admin-http")]
             admin: None,
             state,
@@ -154,17 +159,16 @@ impl Node {
 
     /// Publishes its metrics while it runs.
     fn publish(&mut self, publisher: Publisher) {
-        self.tasks.push(self.engine.spawn(publisher.run()));
+        self.tasks.push(self.engine.spawn(publisher.run()).abort_handle());
     }
 
     /// Answers over HTTP while it runs.
     #[cfg(feature = "admin-http")]
     fn serve(&mut self, bound: admin::Bound, publisher: Publisher) {
-        info!(node = self.name(), address = %bound.address, "answers over HTTP");
+        tracing::info!(node = self.name(), address = %bound.address, "answers over HTTP");
         self.admin = Some(bound.address);
-        let needed = self.tasks.iter().chain(&self.take).chain(&self.organise);
-        let needed = needed.map(JoinHandle::abort_handle).collect();
-        self.tasks.push(self.engine.spawn(bound.serve(publisher, needed)));
+        let needed = self.tasks.clone();
+        self.tasks.push(self.engine.spawn(bound.serve(publisher, needed)).abort_handle());
     }
 
     /// Where it answers over HTTP, if it does: the port that the system chose, where none was given.
@@ -205,7 +209,7 @@ impl Node {
         self.state.teller.listen()
     }
 
-    /// The next record, in the pull form; `None` once the node is quiet and none waits any more.
+    /// The next record, in the pull form; `None` once the node drains, or is [quiet](Self::quiet) and none waits any more.
     ///
     /// # Errors
     /// None at present: failures of Kafka and the store are retried.
@@ -213,6 +217,7 @@ impl Node {
         loop {
             let received = tokio::select! {
                 biased;
+                () = self.state.ending.cancelled() => return Ok(None),
                 received = self.state.queue.next() => received,
                 () = self.at_rest() => return Ok(None),
             };
@@ -239,10 +244,7 @@ impl Node {
 
     /// Takes no more units. What is in hand is handled. Goes on renewing leases and organising.
     pub fn quiet(&self) {
-        if !self.state.quiet.is_cancelled() {
-            self.state.quiet.cancel();
-            self.state.teller.tell(|| Event::Quiet);
-        }
+        self.state.be_quiet();
     }
 
     /// Ends in good order: takes no more units, gives back what no handler has begun, waits for the
@@ -252,34 +254,31 @@ impl Node {
     /// # Errors
     /// Kafka or the store could not be told in time. Nothing is lost: what was not told comes again.
     pub async fn drain(mut self) -> Result<()> {
-        info!(node = self.name(), "draining");
-        self.quiet();
-        let deadline = Instant::now() + self.state.settings.drain_timeout;
-        if let Some(take) = self.take.take() {
-            let _ = take.await;
-        }
-        self.state.give_back(|_| true, deadline).await;
-        self.stop_organising.cancel();
-        if let Some(organise) = self.organise.take()
-            && tokio::time::timeout(FAREWELL, organise).await.is_err()
-        {
-            return Err(Error::Closed { what: "the node, but Kafka was not told in time: the organiser" });
-        }
-        info!(node = self.name(), "drained");
-        self.state.teller.tell(|| Event::Drained);
-        Ok(())
+        self.state.ending.cancel();
+        let drained = (&mut self.drained).await;
+        drained.unwrap_or(Err(Error::Closed { what: "the node" }))
     }
 
-    /// Works until `stop` is ready, then [drains](Node::drain).
+    /// Returns once an operator has asked this node to drain, which it then does by itself. Whoever runs it has nothing
+    /// more to do than to wait for that with [`Node::drain`], and to end.
+    pub async fn asked_to_drain(&self) {
+        self.state.ending.cancelled().await;
+    }
+
+    /// Works until `stop` is ready or an operator asks this node to drain, and [drains](Node::drain).
     ///
     /// # Errors
     /// As [`Node::drain`].
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = self.asked_to_drain() => {}
+        }
         self.drain().await
     }
 
-    /// Works until the process is asked to end (SIGTERM, SIGINT, Ctrl-C), then [drains](Node::drain).
+    /// Works until the process is asked to end (SIGTERM, SIGINT, Ctrl-C) or an operator asks this node to drain, and
+    /// [drains](Node::drain).
     ///
     /// # Errors
     /// As [`Node::drain`]; or the signals cannot be listened for.
@@ -287,17 +286,23 @@ impl Node {
         let cannot =
             |error: std::io::Error| Error::config("signals", format!("cannot be listened for: {error}"));
         #[cfg(unix)]
-        {
+        let signalled = {
             use tokio::signal::unix::{SignalKind, signal};
             let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-            tokio::select! {
-                biased;
-                _ = terminate.recv() => {}
-                interrupted = tokio::signal::ctrl_c() => interrupted.map_err(cannot)?,
+            async move {
+                tokio::select! {
+                    biased;
+                    _ = terminate.recv() => Ok(()),
+                    interrupted = tokio::signal::ctrl_c() => interrupted.map_err(cannot),
+                }
             }
-        }
+        };
         #[cfg(not(unix))]
-        tokio::signal::ctrl_c().await.map_err(cannot)?;
+        let signalled = async { tokio::signal::ctrl_c().await.map_err(cannot) };
+        tokio::select! {
+            signalled = signalled => signalled?,
+            () = self.asked_to_drain() => {}
+        }
         self.drain().await
     }
 
@@ -311,8 +316,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.state.forget_all();
         self.state.teller.end();
-        for task in self.tasks.iter().chain(&self.take).chain(&self.organise) {
-            task.abort();
-        }
+        self.drained.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }

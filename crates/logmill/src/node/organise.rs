@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::about::About;
 use super::settings::Organise;
 use super::state::NodeState;
 use crate::client::Client;
@@ -23,10 +24,12 @@ const DEPART: Duration = Duration::from_secs(2);
 /// Announces the node and, once it is to, organises, until `stop` is cancelled.
 pub(crate) async fn run(client: Client, state: Arc<NodeState>, private_store: bool, stop: CancellationToken) {
     let (begin, begun) = oneshot::channel();
+    let about = About::new(&state.settings, private_store);
+    let said = about.json();
     let organising = async {
         if begun.await.is_ok() {
             info!(node = state.settings.node, group = state.settings.group, "organising");
-            let membership = join(&client, &state);
+            let membership = join(&client, &state, about);
             if private_store {
                 state.member.get_or_init(|| membership.alive());
             }
@@ -34,11 +37,11 @@ pub(crate) async fn run(client: Client, state: Arc<NodeState>, private_store: bo
             organiser.run(stop.clone()).await;
         }
     };
-    tokio::join!(announcing(&state, begin, &stop), organising);
+    tokio::join!(announcing(&state, &said, begin, &stop), organising);
     let _ = tokio::time::timeout(DEPART, state.store.depart(state.settings.node.clone())).await;
 }
 
-async fn announcing(state: &NodeState, begin: oneshot::Sender<()>, stop: &CancellationToken) {
+async fn announcing(state: &NodeState, about: &str, begin: oneshot::Sender<()>, stop: &CancellationToken) {
     let mut tick = tokio::time::interval(state.settings.lease / 3);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut begin = Some(begin);
@@ -48,7 +51,7 @@ async fn announcing(state: &NodeState, begin: oneshot::Sender<()>, stop: &Cancel
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        if announce(state).await.is_some_and(|announced| announced.organise)
+        if announce(state, about).await.is_some_and(|announced| announced.organise)
             && let Some(begin) = begin.take()
         {
             let _ = begin.send(());
@@ -56,16 +59,11 @@ async fn announcing(state: &NodeState, begin: oneshot::Sender<()>, stop: &Cancel
     }
 }
 
-async fn announce(state: &NodeState) -> Option<Announced> {
+async fn announce(state: &NodeState, about: &str) -> Option<Announced> {
     let settings = &state.settings;
     let request = Announce {
         node: settings.node.clone(),
-        info: format!(
-            "{{\"version\":\"{}\",\"pid\":{},\"handlers\":{}}}",
-            env!("CARGO_PKG_VERSION"),
-            std::process::id(),
-            settings.concurrency
-        ),
+        info: about.to_owned(),
         wants_organise: settings.organise != Organise::Never,
         ttl_ms: settings.lease_ms(),
         max_organisers: if settings.organise == Organise::Always { u32::MAX } else { ORGANISERS },
@@ -86,11 +84,12 @@ async fn announce(state: &NodeState) -> Option<Announced> {
     }
 }
 
-fn join(client: &Client, state: &NodeState) -> Membership {
+fn join(client: &Client, state: &NodeState, about: About) -> Membership {
     let settings = &state.settings;
     let mut options = MembershipOptions::new(settings.topics.clone());
     options.session_timeout = settings.session_timeout;
     options.heartbeat_interval = (settings.session_timeout / 5).min(options.heartbeat_interval);
     options.rebalance_timeout = settings.drain_timeout.mul_f64(1.5).max(settings.session_timeout);
+    options.about = about.of(&settings.node).json().into();
     Membership::join(client, &settings.group, options)
 }

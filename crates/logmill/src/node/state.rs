@@ -58,6 +58,8 @@ pub(crate) struct NodeState {
     unread: AtomicU64,
     /// Cancelled: no more units are taken.
     pub(crate) quiet: CancellationToken,
+    /// Cancelled: the node ends in good order.
+    pub(crate) ending: CancellationToken,
     /// Where the store is this process's own, whatever it holds is so by its membership in the consumer group.
     pub(crate) member: OnceLock<Alive>,
     /// What operators ask of the group.
@@ -127,6 +129,7 @@ impl NodeState {
             ended: Notify::new(),
             unread: AtomicU64::new(0),
             quiet: CancellationToken::new(),
+            ending: CancellationToken::new(),
             member: OnceLock::new(),
             asked: Heard::default(),
             dead,

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use logmill::ledger::DeadLetter;
 use serde::Serialize;
 
-use super::age::ago;
 use super::list::on_one_line;
-use crate::output::Row;
+use crate::output::{Row, ago};
 
 /// More errors than this are not told apart: a text with a number in it makes each its own.
 const MOST: usize = 10_000;

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use logmill::ledger::DeadLetter;
 use serde::Serialize;
 
-use super::age::{ago, now_ms};
 use super::group_by::Groups;
 use super::select::{Of, Select};
 use crate::exit::Outcome;
-use crate::output::{Output, Row, print};
+use crate::output::{Output, Row, ago, now_ms, print};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

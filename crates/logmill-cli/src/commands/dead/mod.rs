@@ -1,6 +1,5 @@
 //! `logmill dead …`: the records a group has given up on. They are in Kafka, so no store is asked.
 
-mod age;
 mod change;
 mod group_by;
 mod list;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use logmill::client::Client;
 use logmill::ledger::{DEAD, DeadLetter, Entries, Ledger};
 
-use super::age::now_ms;
 use crate::exit::{Failure, Outcome};
 use crate::input::{Connect, parse_duration};
+use crate::output::now_ms;
 
 /// The group whose dead letters are meant.
 #[derive(Debug, clap::Args)]

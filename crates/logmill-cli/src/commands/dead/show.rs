@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use logmill::ledger::{DeadLetter, DeadRecord, Payload};
 
-use super::age::{ago, now_ms};
 use super::select::{Of, Select};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{ago, now_ms};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

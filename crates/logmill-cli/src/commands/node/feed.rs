@@ -174,6 +174,7 @@ impl FeedArgs {
             tokio::select! {
                 biased;
                 asked = stop.asked() => return asked,
+                () = node.asked_to_drain() => return Ok(()),
                 reached = &mut goal => return reached,
                 taken = taken => match taken {
                     Some(taken) => taken?,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use logmill_protocol::error::ErrorCode;
 use logmill_protocol::ids::Partition;
@@ -18,7 +19,7 @@ use logmill_protocol::wire::Str;
 
 use super::Admin;
 use crate::client::cluster::{Ask, Target};
-use crate::client::membership::protocol::decode_assignment;
+use crate::client::membership::protocol::{decode_about, decode_assignment};
 use crate::error::{Error, Result};
 
 /// A consumer group in a listing.
@@ -61,6 +62,8 @@ pub struct DescribedMember {
     pub host: String,
     /// What it was assigned.
     pub partitions: Vec<Partition>,
+    /// What it says about itself: user data of the classic protocol. Empty while the group is rebalanced.
+    pub about: Bytes,
 }
 
 impl Admin {
@@ -162,6 +165,7 @@ fn of_classic(group: classic::DescribedGroup) -> DescribedGroup {
         host: member.client_host.to_string(),
         // Members of other kinds than consumers write what they like here.
         partitions: decode_assignment(member.member_assignment).unwrap_or_default().into_iter().collect(),
+        about: decode_about(member.member_metadata),
     };
     let mut members: Vec<_> = group.members.into_iter().map(member).collect();
     members.sort_by(|a, b| a.id.cmp(&b.id));
@@ -190,6 +194,7 @@ fn of_modern(group: modern::DescribedGroup) -> DescribedGroup {
         client_id: member.client_id.to_string(),
         host: member.client_host.to_string(),
         partitions: partitions(member.assignment),
+        about: Bytes::new(),
     };
     let mut members: Vec<_> = group.members.into_iter().map(member).collect();
     members.sort_by(|a, b| a.id.cmp(&b.id));

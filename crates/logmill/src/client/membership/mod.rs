@@ -18,6 +18,7 @@ mod round;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use logmill_protocol::ids::Partition;
 use logmill_protocol::wire::Str;
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +47,8 @@ pub struct MembershipOptions {
     pub rebalance_timeout: Duration,
     /// How often a member shows that it lives. 3 s; at most a third of the session timeout.
     pub heartbeat_interval: Duration,
+    /// What whoever describes the consumer group is told of this member. Nothing.
+    pub about: Bytes,
 }
 
 impl MembershipOptions {
@@ -56,6 +59,7 @@ impl MembershipOptions {
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(60),
             heartbeat_interval: Duration::from_secs(3),
+            about: Bytes::new(),
         }
     }
 }

@@ -43,14 +43,15 @@ fn unblock<M: Message>(bytes: Bytes) -> Result<M, DecodeError> {
     M::decode(&mut input, version.clamp(M::MIN, M::MAX))
 }
 
-/// What a member says of itself when it joins.
-pub(super) fn encode_member(member: &Member) -> Result<Bytes, EncodeError> {
+/// What a member says of itself when it joins; `about` is for whoever looks at the consumer group.
+pub(super) fn encode_member(member: &Member, about: &Bytes) -> Result<Bytes, EncodeError> {
     let owned = by_topic(&member.owned).into_iter();
     let owned = owned.map(|(topic, partitions)| subscription::TopicPartition { topic, partitions });
     let message = subscription::ConsumerProtocolSubscription {
         topics: member.topics.iter().map(|topic| Str::from(topic.as_str())).collect(),
         owned_partitions: owned.collect(),
         generation_id: member.generation,
+        user_data: Some(about.clone()).filter(|about| !about.is_empty()),
         ..Default::default()
     };
     block(&message, SUBSCRIPTION_VERSION)
@@ -67,6 +68,12 @@ pub(super) fn decode_member(bytes: Bytes) -> Result<Member, DecodeError> {
         owned: owned.collect(),
         generation: message.generation_id,
     })
+}
+
+/// What a member said about itself beside that. Empty if nothing, or if it is another kind of member.
+pub(in crate::client) fn decode_about(bytes: Bytes) -> Bytes {
+    let message = unblock::<subscription::ConsumerProtocolSubscription>(bytes);
+    message.ok().and_then(|message| message.user_data).unwrap_or_default()
 }
 
 /// What the leader gives to one member.
@@ -104,13 +111,16 @@ mod tests {
             owned: vec![Partition::new("orders", 0), Partition::new("orders", 3)],
             generation: 4,
         };
-        let bytes = encode_member(&member).unwrap();
+        let bytes = encode_member(&member, &Bytes::from_static(b"a fir")).unwrap();
         assert_eq!(decode_member(bytes.clone()).unwrap(), member);
+        assert_eq!(decode_about(bytes.clone()), &b"a fir"[..]);
+        assert_eq!(decode_about(encode_member(&member, &Bytes::new()).unwrap()), &b""[..]);
         let given: BTreeSet<_> = member.owned.into_iter().collect();
         assert_eq!(decode_assignment(encode_assignment(&given).unwrap()).unwrap(), given);
         assert_eq!(decode_assignment(Bytes::new()).unwrap(), BTreeSet::new());
         for end in 0..bytes.len() {
             assert!(decode_member(bytes.slice(..end)).is_err());
+            assert!(decode_about(bytes.slice(..end)).is_empty());
         }
     }
 }

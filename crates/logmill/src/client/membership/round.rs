@@ -81,7 +81,7 @@ impl Driver {
                 owned: self.owned.iter().cloned().collect(),
                 generation: self.generation,
             };
-            let encoded = protocol::encode_member(&member);
+            let encoded = protocol::encode_member(&member, &self.options.about);
             let metadata = encoded.map_err(|source| Error::Encode { api: ApiKey::JoinGroup, source })?;
             let request = JoinGroupRequest {
                 group_id: self.group.as_str().into(),
