@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use history::{Call, Driver, Reply, apply, step};
 use logmill_protocol::ids::{Boot, Generation, MAX_OFFSET, Nonce, Partition, PartitionKey, Uuid};
 use logmill_protocol::work::{
-    Cursor, Page, Plan, Planned, Range, RangeSet, Rebuild, Refused, Renew, Renewed, Settle, Settled, State,
-    Take, Taken, Unit, UnitState,
+    Cursor, Page, Plan, Planned, Range, RangeSet, Rebuild, Refused, Renew, Renewed, Requeued, Settle,
+    Settled, State, Take, Taken, Unit, UnitState,
 };
 use order::Order;
 use proptest::prelude::*;
@@ -145,6 +145,7 @@ proptest! {
             }
             let refused = match &reply {
                 Err(_) | Ok(Reply::Settled(Settled::Already | Settled::Stale(_) | Settled::Full { .. })) => true,
+                Ok(Reply::Requeued(requeued)) => !matches!(requeued, Requeued::Done { .. }),
                 Ok(Reply::Planned(planned)) => !matches!(planned, Planned::Ok { .. }),
                 Ok(Reply::Renewed(renewed)) => renewed.iter().all(|&one| one == Renewed::Lost),
                 Ok(Reply::Taken(taken)) => {

@@ -66,6 +66,7 @@ async fn apply_to_store(store: &dyn Store, call: Call) -> Result<Reply, StoreErr
         Call::Take(request) => Reply::Taken(store.take(request).await?),
         Call::Renew(request) => Reply::Renewed(store.renew(request).await?),
         Call::Settle(request) => Reply::Settled(store.settle(request).await?),
+        Call::Requeue(request) => Reply::Requeued(store.requeue(request).await?),
         Call::Forget(partition) => Reply::Forgotten(store.forget(partition).await?),
         Call::Announce(request) => Reply::Announced(store.announce(request).await?),
         Call::Depart(node) => store.depart(node).await.map(|()| Reply::Departed)?,

@@ -42,11 +42,13 @@ mod view;
 pub use commit::{CommitMetadata, LaneProgress, MAX_METADATA};
 pub use lane::lane_of;
 pub use limits::*;
-pub use outcome::{Announced, Invalid, Planned, Raised, Refused, Renewed, Settled, StaleReason, Taken};
+pub use outcome::{
+    Announced, Invalid, Planned, Raised, Refused, Renewed, Requeued, Settled, StaleReason, Taken,
+};
 pub use range::Range;
 pub use range_set::RangeSet;
 pub use request::{
-    Announce, Held, Plan, Progress, Raise, Rebuild, Renew, Settle, Take, check_node, check_partition,
+    Announce, Held, Plan, Progress, Raise, Rebuild, Renew, Requeue, Settle, Take, check_node, check_partition,
 };
 pub use state::State;
 pub use unit::{Gap, GapCause, Lease, Rest, Unit, UnitState};

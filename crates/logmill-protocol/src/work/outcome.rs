@@ -158,7 +158,24 @@ pub enum Settled {
     },
 }
 
-/// Why a settle did not match.
+/// What a requeue did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requeued {
+    /// The unit waits as asked.
+    Done {
+        /// How many leases are over for it.
+        released: u32,
+    },
+    /// There is no such unit any more, or it was given to another since; nothing changed.
+    Stale(StaleReason),
+    /// Nothing changed: the partition has no room for one unit more.
+    Full {
+        /// How many units the partition holds.
+        units: u32,
+    },
+}
+
+/// Why a settle or a requeue did not match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StaleReason {
     /// The partition is at another generation.

@@ -146,6 +146,24 @@ pub struct Settle {
     pub gaps: Vec<Gap>,
 }
 
+/// Puts a unit back in the queue by hand, whoever holds it: a tool's doing, never a node's.
+///
+/// A lease on it is over. The unit is visible at once, and as if it had not been taken: the try is not counted. What was
+/// handled of it stays so. Its nonce is zero again, so whoever had it can neither renew nor settle it any more. A lane is
+/// held as one: all that was given of it in this turn goes back too, so nothing can be settled past the unit.
+///
+/// A unit that waits stays as it is, but for what is asked below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requeue {
+    /// The unit as it was seen; if it was given to another since, nothing happens. The nonce is zero where nobody
+    /// took it.
+    pub seen: Held,
+    /// Where it is cut in two, inside its range.
+    pub cut: Option<Offset>,
+    /// Whether it comes before all that waits. In a lane it comes in its turn, and only its delay ends.
+    pub front: bool,
+}
+
 /// A node's sign of life, and its request to organise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announce {

@@ -12,6 +12,7 @@ mod queue;
 mod raise;
 mod rebuild;
 mod renew;
+mod requeue;
 mod settle;
 mod take;
 mod turn;

@@ -1,6 +1,6 @@
 //! A work unit, the lease a node holds on it, and what may come of it.
 
-use super::{Held, Range};
+use super::{Held, PartitionSnapshot, Range};
 use crate::ids::{Boot, Generation, Nonce, Offset, PartitionKey};
 
 /// A range of one partition that some node has to handle. Partition and `range.start()` identify it.
@@ -23,6 +23,18 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// What a [`Requeue`](super::Requeue) shows: the unit as it was seen, of the partition as it was then.
+    #[must_use]
+    pub fn seen(&self, of: &PartitionSnapshot) -> Held {
+        Held {
+            partition: of.partition.clone(),
+            range: self.range,
+            nonce: self.nonce,
+            generation: of.generation,
+            boot: of.boot,
+        }
+    }
+
     /// A unit that nobody took yet, ready at once.
     #[must_use]
     pub(super) fn fresh(range: Range, now_ms: u64) -> Self {

@@ -5,7 +5,7 @@ use logmill_protocol::ids::{
 };
 use logmill_protocol::work::{
     Announce, Gap, GapCause, Held, Lease, MAX_TIME_MS, Plan, Planned, Progress, Raise, Range, Rebuild,
-    Refused, Renew, Rest, Settle, Take,
+    Refused, Renew, Requeue, Requeued, Rest, Settle, Settled, Take,
 };
 
 use super::{Call, Reply, Spoil, Step};
@@ -17,6 +17,8 @@ pub struct Driver {
     pub partitions: Vec<Known>,
     leases: Vec<Lease>,
     settles: Vec<Settle>,
+    /// Units that nobody took, as far as their maker knows, and those that went back by hand.
+    waiting: Vec<Held>,
     draws: u64,
 }
 
@@ -61,7 +63,14 @@ impl Driver {
             lane(partition("a.b", 0, 7, 0), 1, 80),
             lane(partition("a", 9, 7, MAX_OFFSET - 150), 0, 1),
         ];
-        Self { now: 1_700_000_000_000, partitions, leases: Vec::new(), settles: Vec::new(), draws: 0 }
+        Self {
+            now: 1_700_000_000_000,
+            partitions,
+            leases: Vec::new(),
+            settles: Vec::new(),
+            waiting: Vec::new(),
+            draws: 0,
+        }
     }
 
     /// The call that a step stands for, or `None` if it is none after this history.
@@ -153,6 +162,13 @@ impl Driver {
                 self.settles.push(settle.clone());
                 Call::Settle(settle)
             }
+            Step::Requeue { unit, fresh, cut, front, spoil } => {
+                let given = self.lease(unit).map(Lease::held);
+                let waiting = pick(&self.waiting[self.waiting.len().saturating_sub(8)..], unit).cloned();
+                let seen = if fresh { waiting.or(given) } else { given }?;
+                let cut = (cut > 0).then(|| seen.range.start() + Offset::from(cut));
+                Call::Requeue(Requeue { seen: self.spoilt(seen, spoil), cut, front })
+            }
             Step::Again { settle } => Call::Settle(pick(&self.settles, settle)?.clone()),
             Step::Forget { partition } => Call::Forget(self.known(partition).key.clone()),
             Step::Announce { node, wants, ttl_ms, most } => Call::Announce(Announce {
@@ -169,6 +185,7 @@ impl Driver {
 
     /// Takes in what a call answered.
     pub fn learn(&mut self, call: &Call, reply: &Result<Reply, Refused>) {
+        self.learn_what_waits(call, reply);
         match (call, reply) {
             (Call::Rebuild(request), Ok(Reply::Rebuilt)) => {
                 let known = self.known_by(&request.partition);
@@ -185,6 +202,37 @@ impl Driver {
                 Ok(Reply::Planned(Planned::Ok { planned, .. } | Planned::Moved { planned })),
             ) => self.known_by(&request.partition).planned.push(*planned),
             (Call::Take(_), Ok(Reply::Taken(taken))) => self.leases.extend(taken.leases.iter().cloned()),
+            _ => {}
+        }
+    }
+
+    fn learn_what_waits(&mut self, call: &Call, reply: &Result<Reply, Refused>) {
+        match (call, reply) {
+            (Call::Plan(request), Ok(Reply::Planned(Planned::Ok { .. }))) => {
+                let Plan { partition, generation, boot, .. } = request.clone();
+                let starts = std::iter::once(&request.from).chain(&request.ends);
+                let ranges = starts.zip(&request.ends).filter_map(|(from, end)| Range::new(*from, *end));
+                let nonce = Nonce::default();
+                self.waiting.extend(ranges.map(|range| Held {
+                    partition: partition.clone(),
+                    range,
+                    nonce,
+                    generation,
+                    boot,
+                }));
+            }
+            (Call::Settle(request), Ok(Reply::Settled(Settled::Done { .. }))) => {
+                let nonce = Nonce::default();
+                let fresh = |rest: &Rest| Held { range: rest.range, nonce, ..request.held.clone() };
+                self.waiting.extend(request.rest.iter().map(fresh));
+            }
+            (Call::Requeue(request), Ok(Reply::Requeued(Requeued::Done { .. }))) => {
+                let (range, nonce) = (request.seen.range, Nonce::default());
+                let at = request.cut.unwrap_or(range.end());
+                let halves = [Range::new(range.start(), at), Range::new(at, range.end())];
+                let halves = halves.into_iter().flatten();
+                self.waiting.extend(halves.map(|range| Held { range, nonce, ..request.seen.clone() }));
+            }
             _ => {}
         }
     }

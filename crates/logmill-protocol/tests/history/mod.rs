@@ -8,8 +8,8 @@ mod driver;
 
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{
-    Announce, Announced, Plan, Planned, Raise, Raised, Rebuild, Refused, Renew, Renewed, Settle, Settled,
-    State, Take, Taken,
+    Announce, Announced, Plan, Planned, Raise, Raised, Rebuild, Refused, Renew, Renewed, Requeue, Requeued,
+    Settle, Settled, State, Take, Taken,
 };
 use proptest::prelude::*;
 
@@ -24,6 +24,7 @@ pub enum Call {
     Take(Take),
     Renew(Renew),
     Settle(Settle),
+    Requeue(Requeue),
     Forget(PartitionKey),
     Announce(Announce),
     Depart(String),
@@ -38,6 +39,7 @@ pub enum Reply {
     Taken(Taken),
     Renewed(Vec<Renewed>),
     Settled(Settled),
+    Requeued(Requeued),
     Forgotten(bool),
     Announced(Announced),
     Departed,
@@ -52,6 +54,7 @@ pub fn apply(state: &mut State, now: u64, call: &Call) -> Result<Reply, Refused>
         Call::Take(request) => Reply::Taken(state.take(now, request)?),
         Call::Renew(request) => Reply::Renewed(state.renew(now, request)?),
         Call::Settle(request) => Reply::Settled(state.settle(now, request)?),
+        Call::Requeue(request) => Reply::Requeued(state.requeue(now, request)?),
         Call::Forget(partition) => Reply::Forgotten(state.forget(now, partition)?),
         Call::Announce(request) => Reply::Announced(state.announce(now, request)?),
         Call::Depart(node) => state.depart(now, node).map(|()| Reply::Departed)?,
@@ -115,6 +118,14 @@ pub enum Step {
         rest: u8,
         gaps: u8,
         delay_ms: u16,
+        spoil: Spoil,
+    },
+    /// Of a unit that was given, or of one that nobody took.
+    Requeue {
+        unit: u8,
+        fresh: bool,
+        cut: u8,
+        front: bool,
         spoil: Spoil,
     },
     /// Sends an old settle again.
@@ -203,6 +214,8 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(lease, rest, gaps, delay_ms, spoil)| {
                 Step::Settle { lease, rest, gaps, delay_ms, spoil }
             }),
+        3 => (any::<u8>(), any::<bool>(), prop_oneof![Just(0u8), 1..12u8], any::<bool>(), spoil())
+            .prop_map(|(unit, fresh, cut, front, spoil)| Step::Requeue { unit, fresh, cut, front, spoil }),
         2 => any::<u8>().prop_map(|settle| Step::Again { settle }),
         1 => partition().prop_map(|partition| Step::Forget { partition }),
         2 => (0..5u8, any::<bool>(), 1..4_000u16, 0..4u8)

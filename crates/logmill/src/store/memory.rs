@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{
     Announce, Announced, Cursor, Overview, Page, PartitionSnapshot, Plan, Planned, Raise, Raised, Rebuild,
-    Refused, Renew, Renewed, Settle, Settled, State, Take, Taken, Unit,
+    Refused, Renew, Renewed, Requeue, Requeued, Settle, Settled, State, Take, Taken, Unit,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -122,6 +122,10 @@ impl Store for MemoryStore {
         let may_add = !request.rest.is_empty() || !request.held.partition.lane.is_whole();
         let adds = move |settled: &Settled| may_add && matches!(settled, Settled::Done { .. });
         self.run(move |state, now| state.settle(now, &request), adds)
+    }
+
+    fn requeue(&self, request: Requeue) -> Answer<'_, Requeued> {
+        self.run(move |state, now| state.requeue(now, &request), |_| true)
     }
 
     fn forget(&self, partition: PartitionKey) -> Answer<'_, bool> {

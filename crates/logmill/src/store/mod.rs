@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{
     Announce, Announced, Cursor, Overview, Page, PartitionSnapshot, Plan, Planned, Raise, Raised, Rebuild,
-    Renew, Renewed, Settle, Settled, Take, Taken, Unit,
+    Renew, Renewed, Requeue, Requeued, Settle, Settled, Take, Taken, Unit,
 };
 
 pub use error::StoreError;
@@ -52,6 +52,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Ends a unit: settles its range but for the rests, which go back to the queue.
     fn settle(&self, request: Settle) -> Answer<'_, Settled>;
+
+    /// Puts a unit back in the queue, whoever holds it, for tools.
+    fn requeue(&self, request: Requeue) -> Answer<'_, Requeued>;
 
     /// Removes all state of a partition, but for its gaps. Returns whether there was any.
     fn forget(&self, partition: PartitionKey) -> Answer<'_, bool>;

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{
     Announce, Announced, Cursor, Overview, Page, PartitionSnapshot, Plan, Planned, Raise, Raised, Rebuild,
-    Renew, Renewed, Settle, Settled, Take, Taken, Unit,
+    Renew, Renewed, Requeue, Requeued, Settle, Settled, Take, Taken, Unit,
 };
 use metrics::{counter, histogram};
 use tokio::time::Instant;
@@ -104,6 +104,7 @@ impl Store for Timed {
         take(request: Take) -> Taken;
         renew(request: Renew) -> Vec<Renewed>;
         settle(request: Settle) -> Settled;
+        requeue(request: Requeue) -> Requeued;
         forget(partition: PartitionKey) -> bool;
         announce(request: Announce) -> Announced;
         depart(node: String) -> ();

@@ -10,7 +10,7 @@ use logmill::store::{Answer, MemoryStore, Store, StoreError};
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{
     Announce, Announced, Cursor, Overview, Page, PartitionSnapshot, Plan, Planned, Raise, Raised, Rebuild,
-    Renew, Renewed, Settle, Settled, Take, Taken, Unit,
+    Renew, Renewed, Requeue, Requeued, Settle, Settled, Take, Taken, Unit,
 };
 
 /// One node's way to the store.
@@ -54,6 +54,7 @@ impl Store for Way {
         take(request: Take) -> Taken;
         renew(request: Renew) -> Vec<Renewed>;
         settle(request: Settle) -> Settled;
+        requeue(request: Requeue) -> Requeued;
         forget(partition: PartitionKey) -> bool;
         announce(request: Announce) -> Announced;
         depart(node: String) -> ();

@@ -11,7 +11,7 @@ use logmill::store::{Answer, Store, StoreError};
 use logmill_protocol::ids::PartitionKey;
 use logmill_protocol::work::{
     Announce, Announced, Cursor, Overview, Page, PartitionSnapshot, Plan as PlanUnits, Planned, Raise,
-    Raised, Rebuild, Refused, Renew, Renewed, Settle, Settled, State, Take, Taken, Unit,
+    Raised, Rebuild, Refused, Renew, Renewed, Requeue, Requeued, Settle, Settled, State, Take, Taken, Unit,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -239,6 +239,10 @@ impl Store for Link {
             state.settle(now, &request)
         };
         self.send(settle, move |settled| has_rest && matches!(settled, Settled::Done { .. }))
+    }
+
+    fn requeue(&self, request: Requeue) -> Answer<'_, Requeued> {
+        self.send(move |state, now| state.requeue(now, &request), |_| true)
     }
 
     fn forget(&self, partition: PartitionKey) -> Answer<'_, bool> {

@@ -1,6 +1,6 @@
 //! The checks that need no state.
 
-use super::{Announce, Held, Plan, Raise, Rebuild, Renew, Settle, Take};
+use super::{Announce, Held, Plan, Raise, Rebuild, Renew, Requeue, Settle, Take};
 use crate::ids::{Boot, Generation, Lane, MAX_OFFSET, Nonce, Offset, PartitionKey};
 use crate::work::limits::{
     MAX_DELAY_MS, MAX_GAPS, MAX_HELD, MAX_LEASE_MS, MAX_NODE_INFO, MAX_NODE_NAME, MAX_PLANNED_PER_CALL,
@@ -127,6 +127,19 @@ impl Settle {
     /// What of the unit is settled: its range without the rests, ascending.
     pub fn settled(&self) -> impl Iterator<Item = Range> + '_ {
         self.held.range.without(self.rest.iter().map(|rest| rest.range))
+    }
+}
+
+impl Requeue {
+    /// Whether the request is well-formed.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let Held { partition, range, generation, boot, .. } = &self.seen;
+        check_partition(partition)?;
+        incarnation(*generation, *boot)?;
+        match self.cut {
+            Some(at) if at <= range.start() || at >= range.end() => Err(Invalid::OutsideRange { at }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -34,6 +34,11 @@ impl Queue {
         };
     }
 
+    /// The time of a unit that is to come before all that waits.
+    pub(super) fn front(&self, now: u64) -> u64 {
+        self.ready.first().map_or(now, |(at, _, _)| at.saturating_sub(1)).min(now)
+    }
+
     /// The first unit of `set` whose time has come.
     pub(super) fn due(set: &BTreeSet<Place>, now: u64) -> Option<Place> {
         set.first().filter(|(at, _, _)| *at <= now).cloned()

@@ -1,9 +1,9 @@
 //! Requests as arguments of a script, in the order that its opening comment gives.
 
-use logmill_protocol::ids::{Boot, Generation, PartitionKey};
+use logmill_protocol::ids::{Boot, Generation, Nonce, PartitionKey};
 use logmill_protocol::work::{
-    Announce, Cursor, Held, Invalid, MAX_UNITS, Plan, Raise, Range, Rebuild, Renew, Settle, Take, check_node,
-    check_partition,
+    Announce, Cursor, Held, Invalid, MAX_UNITS, Plan, Raise, Range, Rebuild, Renew, Requeue, Settle, Take,
+    check_node, check_partition,
 };
 use redis::Cmd;
 
@@ -85,6 +85,15 @@ impl Encode for Settle {
     }
 }
 
+impl Encode for Requeue {
+    fn encode(&self, call: &mut Cmd) -> Result<(), Invalid> {
+        self.check()?;
+        held(call, &self.seen);
+        call.arg(self.cut.map_or_else(String::new, |at| at.to_string())).arg(u8::from(self.front));
+        Ok(())
+    }
+}
+
 impl Encode for Announce {
     fn encode(&self, call: &mut Cmd) -> Result<(), Invalid> {
         self.check()?;
@@ -138,7 +147,8 @@ fn incarnation(call: &mut Cmd, partition: &PartitionKey, generation: Generation,
 fn held(call: &mut Cmd, held: &Held) {
     incarnation(call, &held.partition, held.generation, held.boot);
     bounds(call, held.range);
-    call.arg(held.nonce.to_string());
+    // Where nobody took a unit, stores have it so.
+    call.arg(if held.nonce == Nonce::default() { "0".to_owned() } else { held.nonce.to_string() });
 }
 
 fn bounds(call: &mut Cmd, range: Range) {

@@ -26,7 +26,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use logmill_protocol::ids::{Boot, Generation, PartitionKey};
 use logmill_protocol::work::{
     Announce, Announced, Cursor, Overview, Page, PartitionSnapshot, Plan, Planned, Raise, Raised, Rebuild,
-    Refused, Renew, Renewed, Settle, Settled, Take, Taken, Unit,
+    Refused, Renew, Renewed, Requeue, Requeued, Settle, Settled, Take, Taken, Unit,
 };
 use redis::Cmd;
 
@@ -177,6 +177,10 @@ impl Store for RedisStore {
 
     fn settle(&self, request: Settle) -> Answer<'_, Settled> {
         self.run(&script::SETTLE, request, parse::settled)
+    }
+
+    fn requeue(&self, request: Requeue) -> Answer<'_, Requeued> {
+        self.run(&script::REQUEUE, request, parse::requeued)
     }
 
     fn forget(&self, partition: PartitionKey) -> Answer<'_, bool> {

@@ -8,7 +8,7 @@ use std::vec;
 
 use logmill_protocol::ids::{Boot, Generation, Offset, PartitionKey};
 use logmill_protocol::work::{
-    Announced, Lease, MAX_TAKEN, Planned, Raised, Range, Renewed, Settled, StaleReason, Take, Taken,
+    Announced, Lease, MAX_TAKEN, Planned, Raised, Range, Renewed, Requeued, Settled, StaleReason, Take, Taken,
 };
 use redis::Value;
 
@@ -177,6 +177,19 @@ pub(super) fn settled(tag: &str, reply: &mut Reply) -> Parsed<Settled> {
     }
 }
 
+pub(super) fn requeued(tag: &str, reply: &mut Reply) -> Parsed<Requeued> {
+    match tag {
+        "DONE" => Ok(Requeued::Done { released: reply.number()? }),
+        "FULL" => Ok(Requeued::Full { units: reply.number()? }),
+        "NOT" => match reply.text()?.as_str() {
+            "range" => Ok(Requeued::Stale(StaleReason::Range)),
+            "nonce" => Ok(Requeued::Stale(StaleReason::Nonce)),
+            other => unknown(other),
+        },
+        _ => unknown(tag),
+    }
+}
+
 pub(super) fn flag(tag: &str, reply: &mut Reply) -> Parsed<bool> {
     match (tag, reply.text()?.as_str()) {
         ("OK", "1") => Ok(true),
@@ -254,6 +267,7 @@ mod tests {
             let _ = taken(&take, &tag, &mut reply());
             let _ = renewed(9, &tag, &mut reply());
             let _ = settled(&tag, &mut reply());
+            let _ = requeued(&tag, &mut reply());
             let _ = announced(&tag, &mut reply());
             let _ = snapshot(&key, &tag, &mut reply());
             let _ = overview(&tag, &mut reply());

@@ -106,6 +106,7 @@ scripts! {
     TAKE = "lua/take.lua",
     RENEW = "lua/renew.lua",
     SETTLE = "lua/settle.lua",
+    REQUEUE = "lua/requeue.lua",
     FORGET = "lua/forget.lua",
     ANNOUNCE = "lua/announce.lua",
     DEPART = "lua/depart.lua",
