@@ -12,6 +12,7 @@ mod organiser;
 pub mod queue;
 mod spans;
 pub mod store;
+pub mod units;
 
 pub use client::producer::{Ack, Pending, ProduceError, Producer, Record};
 pub use error::{Error, Result};

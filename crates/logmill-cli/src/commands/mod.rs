@@ -17,6 +17,7 @@ mod produce;
 mod push;
 mod stop;
 mod topic;
+mod units;
 mod work;
 
 use clap::Subcommand;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// The nodes of a group: list them, have one take no more units, take units again, or drain
     #[command(subcommand)]
     Node(nodes::Command),
+    /// The units of a group, where they are shared in Redis: list, show, release, requeue, split
+    #[command(subcommand)]
+    Unit(units::Command),
     /// Where a group is in its partitions: get, reset, export, import
     #[command(subcommand)]
     Offsets(offsets::Command),
@@ -79,6 +83,7 @@ impl Command {
             Self::Check(command) => check::run(command).await,
             Self::Group(command) => group::run(command).await,
             Self::Node(command) => nodes::run(command).await,
+            Self::Unit(command) => units::run(command).await,
             Self::Offsets(command) => offsets::run(command).await,
             Self::Dead(command) => dead::run(command).await,
             Self::Completion(args) => completion::run(&args),

@@ -18,4 +18,5 @@ mod produce;
 mod push;
 mod takeover;
 mod topic;
+mod units;
 mod work;

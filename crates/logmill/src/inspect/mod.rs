@@ -1,8 +1,7 @@
-//! Read-only snapshots for tools: how far a group is, what keeps it from moving, its nodes and its units. The way of the
-//! records never comes here.
+//! Read-only snapshots for tools: how far a group is, what keeps it from moving, and its nodes. The way of the records
+//! never comes here.
 
 mod doctor;
-mod listing;
 mod logs;
 mod nodes;
 mod obstacle;
@@ -16,7 +15,6 @@ use logmill_protocol::messages::produce::ProduceRequest;
 use logmill_protocol::work::CommitMetadata;
 
 pub use self::doctor::{Diagnosis, Doctor};
-pub use self::listing::{partitions, units_of};
 pub use self::nodes::{NodeSeen, nodes};
 pub use self::obstacle::Obstacle;
 use crate::client::admin::{Committed, ListedOffset, OffsetAt};

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use logmill_protocol::ids::Partition;
-use logmill_protocol::work::UnitState;
 
-use super::listing::{partitions, units_of};
 use crate::client::Client;
 use crate::error::Result;
 use crate::node::About;
 use crate::store::Store;
+use crate::units;
 
 /// A node of a group, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +67,10 @@ async fn of_store(store: &dyn Store, nodes: &mut BTreeMap<String, NodeSeen>) -> 
     if overview.leased == 0 {
         return Ok(());
     }
-    for partition in partitions(store).await? {
-        for unit in units_of(store, &partition).await? {
-            let held = matches!(unit.state, UnitState::Leased { .. });
-            if let Some(node) = nodes.get_mut(&unit.node).filter(|_| held) {
+    for partition in units::partitions(store).await? {
+        let seen = units::of_partition(store, &partition).await?;
+        for node in seen.into_iter().filter(units::UnitSeen::is_leased).filter_map(|unit| unit.node) {
+            if let Some(node) = nodes.get_mut(&node) {
                 *node.leased.get_or_insert(0) += 1;
             }
         }
