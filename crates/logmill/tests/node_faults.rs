@@ -8,7 +8,7 @@ mod rig;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill::node::{Background, NodeBuilder, Received};
+use logmill::node::{Background, NodeBuilder, Order, Received, Retry};
 use logmill::store::MemoryStore;
 use logmill_protocol::messages::ApiKey;
 use logmill_testkit::{Fault, Rule};
@@ -106,6 +106,32 @@ async fn what_no_handler_has_finished_is_not_settled() {
     sleep(SOON).await;
     victim.kill();
     another_handles_all(&rig, store).await;
+}
+
+/// A record that failed waits in the older lease, which nobody looks at once the newer one stands in its place.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_a_node_is_given_again_while_it_has_an_older_lease_of_it_goes_on() {
+    let (rig, store) = ten_records(4).await;
+    let tally = Tally::default();
+    let counted = tally.clone();
+    let handler = move |record: Received| {
+        let first = record.offset() == 5 && record.attempt() == 1;
+        counted.count(&record);
+        std::future::ready(if first { Err("on purpose") } else { Ok(()) })
+    };
+    let wait = Duration::from_secs(2);
+    let settings =
+        node(&rig).store(store.clone()).order(Order::ByPartition).retry(Retry::exponential(wait, wait));
+    let _node = settings.handler(handler).build().await.unwrap();
+    tally.reaches(6).await;
+    // Its organiser rebuilds it, and the node takes it, before a renewal tells that the older lease is over.
+    store.wipe();
+    let committed = async {
+        while rig.committed("billing", "orders", 0).await.is_none_or(|(at, _)| at != 10) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(timeout(SOON, committed).await.is_ok(), "{} of 10 handled", tally.distinct());
 }
 
 #[tokio::test(start_paused = true)]

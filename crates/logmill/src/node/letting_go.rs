@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use logmill_protocol::ids::Partition;
+use logmill_protocol::work::Lease;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -26,6 +27,29 @@ impl NodeState {
             return self.drop_waiting_of(unit);
         };
         self.lose_lane(lane);
+    }
+
+    /// What is given again was not this node's any more, before it could learn that by a renewal: the store lost its
+    /// memory, or counted faster. Else the older lease would be lost to sight in the place of the newer one, and in a
+    /// lane the newer one would wait for it, for ever if a record of it waits to be tried again.
+    pub(crate) fn lose_older(self: &Arc<Self>, lease: &Lease) {
+        let of_lane = lock(&self.lanes).get(&lease.partition).map(|lane| lane.units());
+        let key = (lease.partition.clone(), lease.range.start());
+        let held = of_lane.unwrap_or_else(|| lock(&self.units).get(&key).cloned().into_iter().collect());
+        let is_older = |unit: &&Arc<InHand>| {
+            let incarnation = |lease: &Lease| (lease.generation, lease.boot);
+            let again =
+                unit.lease.range.start() < lease.range.end() && lease.range.start() < unit.lease.range.end();
+            again || incarnation(&unit.lease) != incarnation(lease)
+        };
+        for unit in held.iter().filter(is_older) {
+            match &unit.lane {
+                // Its settle is under way, and tells whether it was lost.
+                Some(lane) if unit.is_over() => lane.close(),
+                None if unit.is_over() => {}
+                _ => self.lose(unit),
+            }
+        }
     }
 
     /// A unit is no longer this node's. Its settle may hear of it while its renewal does: it is counted once.

@@ -165,7 +165,8 @@ impl NodeState {
     }
 
     /// Notes a lease that was just given, asked for at `asked`.
-    pub(crate) fn take_in(&self, lease: Lease, asked: Instant) -> Arc<InHand> {
+    pub(crate) fn take_in(self: &Arc<Self>, lease: Lease, asked: Instant) -> Arc<InHand> {
+        self.lose_older(&lease);
         let key = (lease.partition.clone(), lease.range.start());
         let unread = expected(&lease, lease.position, lease.range.end());
         self.unread.fetch_add(unread, Ordering::AcqRel);
