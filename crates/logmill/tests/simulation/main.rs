@@ -9,6 +9,7 @@
 //! | `plan` | what a seed stands for: sizes, and the storms with their times |
 //! | `gate` | a node's way to the others: cut, frozen, or dead |
 //! | `store` | a store that loses requests, answers, its last writes, or all it has |
+//! | `operator` | what operators do meanwhile |
 //! | `world` | the system, and the storms as they come |
 //! | `verdict` | what was seen, and what must hold |
 //! | `bugs` | mistakes that must be found |
@@ -16,6 +17,7 @@
 
 mod bugs;
 mod gate;
+mod operator;
 mod plan;
 mod store;
 mod verdict;

@@ -51,6 +51,10 @@ pub(crate) enum Storm {
     Pause(Duration),
     /// An operator has the group go back to this part of what it has done of a partition, in per cent.
     Rewind(i64),
+    /// An operator asks a node to be quiet for this time.
+    Quiet(Duration),
+    /// An operator releases, requeues or splits a unit, drawn by this number.
+    Requeue(u64),
 }
 
 impl Storm {
@@ -62,7 +66,7 @@ impl Storm {
             Self::Refuse(FindCoordinator | Heartbeat | JoinGroup | OffsetCommit | SyncGroup, ..) => !shared,
             Self::Crash(time) => !shared && *time >= SESSION / 2,
             Self::Kill(_) | Self::KillAll(_) | Self::Freeze(_) | Self::Wipe | Self::FailOver(_) => true,
-            Self::Outage(_) | Self::Rewind(_) => true,
+            Self::Outage(_) | Self::Rewind(_) | Self::Requeue(_) => true,
             Self::ClockJump(by) => *by > 0,
             _ => false,
         }
@@ -139,10 +143,12 @@ impl Plan {
 
     /// Whether two nodes may be at work on one lane for a moment: a store that lost a lease gives the lane away at
     /// once, and its holder learns it when it renews; so does a member that Kafka no longer counts, and whoever is at work
-    /// on what an operator takes back.
+    /// on what an operator takes back, by a rewind or from its node.
     pub(crate) fn overlaps(&self) -> bool {
         self.storms.iter().any(|(_, storm)| match storm {
-            Storm::Wipe | Storm::FailOver(_) | Storm::ClockJump(_) | Storm::Rewind(_) => true,
+            Storm::Wipe | Storm::FailOver(_) | Storm::ClockJump(_) | Storm::Rewind(_) | Storm::Requeue(_) => {
+                true
+            }
             Storm::Freeze(_) => !self.shared,
             Storm::Kill(_) | Storm::KillAll(_) | Storm::Outage(_) => false,
             other => other.repeats(self.shared),
@@ -166,7 +172,7 @@ impl Plan {
 
 /// Each seed has few kinds of storm, so that each pair of kinds meets without the others now and then.
 fn storms(random: &mut StdRng, shared: bool, brokers: u16) -> Vec<(Duration, Storm)> {
-    let mut kinds: Vec<u8> = (0..16).collect();
+    let mut kinds: Vec<u8> = (0..18).collect();
     kinds.shuffle(random);
     kinds.truncate(random.random_range(0..=4));
     let mut storms = Vec::new();
@@ -191,6 +197,8 @@ fn storms(random: &mut StdRng, shared: bool, brokers: u16) -> Vec<(Duration, Sto
             13 => Storm::Grow,
             14 => Storm::Pause(some_of(random, 100..10_000)),
             15 => Storm::Rewind(random.random_range(0..100)),
+            16 => Storm::Quiet(some_of(random, 100..10_000)),
+            17 if shared => Storm::Requeue(random.random_range(0..1_000)),
             _ => refusal(random),
         };
         storms.push((at, storm));

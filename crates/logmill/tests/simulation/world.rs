@@ -1,11 +1,8 @@
 //! The system of one seed, and the storms as they come over it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logmill::client::Client;
-use logmill::control::{Control, Scope, Target};
 use logmill::node::{Background, Node, Received, Retry};
 use logmill::{Partition, Pending, Producer, Record};
 use logmill_testkit::{Cluster, ClusterOptions, Rule};
@@ -16,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::bugs::{Bug, bury_late};
 use super::gate::Gate;
+use super::operator::Wish;
 use super::plan::{ATTEMPTS, LEASE, Plan, SESSION, STORMY, Storm};
 use super::store::{Link, Server};
 use super::verdict::Journal;
@@ -29,8 +27,6 @@ pub(crate) const LOOK: Duration = Duration::from_millis(20);
 /// After the last storm everything must be committed within this time: a session, a lease, the longest back-offs
 /// and a request that hangs, each of them twice.
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
-/// How long an operator waits for organisers before asking again.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// The whole of a run.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -60,35 +56,6 @@ struct Member {
     name: String,
     node: Node,
     gate: Gate,
-}
-
-/// What an operator wishes.
-enum Wish {
-    /// The group rests for this time.
-    Pause(Duration),
-    /// It goes back to this part of what it has done of a partition, in per cent.
-    Rewind(Partition, i64),
-}
-
-impl Wish {
-    async fn ask(&self, cluster: &Cluster, seed: u64) -> logmill::Result<()> {
-        let builder = Client::builder().brokers(cluster.bootstrap()).seed(seed);
-        let client = builder.transport(Gate::default().transport(cluster)).connect().await?;
-        let control = Control::open(&client, GROUP);
-        match self {
-            Self::Pause(time) => {
-                control.pause(&Scope::Group, "", "operator").await?;
-                sleep(*time).await;
-                control.resume(&Scope::Group).await.map(drop)
-            }
-            Self::Rewind(partition, percent) => {
-                let plan = |target| BTreeMap::from([(partition.clone(), target)]);
-                let current = control.plan(&plan(Target::By(0))).await?[0].current.unwrap_or(0);
-                let planned = control.plan(&plan(Target::Offset(current * percent / 100))).await?;
-                control.rewind(&planned, "operator", PATIENCE).await.map(drop)
-            }
-        }
-    }
 }
 
 struct World {
@@ -262,6 +229,15 @@ impl World {
             Storm::Rewind(percent) => {
                 let place = Partition::new(TOPIC, self.any_partition());
                 self.operate(Wish::Rewind(place, percent));
+            }
+            Storm::Quiet(time) => {
+                let member = self.any_member();
+                self.operate(Wish::Quiet(self.members[member].name.clone(), time));
+            }
+            Storm::Requeue(number) => {
+                if let Some(server) = server {
+                    self.operate(Wish::Requeue(Link { server, gate: Gate::default() }, number));
+                }
             }
         }
         Ok(())
