@@ -5,11 +5,14 @@
 
 mod rig;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use logmill::client::admin::Committed;
 use logmill::node::{Background, NodeBuilder, Order, Received, Retry};
-use logmill::store::MemoryStore;
+use logmill::store::{MemoryStore, Store};
+use logmill_protocol::ids::Partition;
 use logmill_protocol::messages::ApiKey;
 use logmill_testkit::{Fault, Rule};
 use rig::cut::Way;
@@ -132,6 +135,37 @@ async fn a_lane_that_a_node_is_given_again_while_it_has_an_older_lease_of_it_goe
         }
     };
     assert!(timeout(SOON, committed).await.is_ok(), "{} of 10 handled", tally.distinct());
+}
+
+/// Nothing is to be read there: the reading must not begin there over and over.
+#[tokio::test(start_paused = true)]
+async fn records_that_are_gone_between_two_units_of_a_lane_do_not_hold_up_its_reading() {
+    let rig = Rig::new(1, 5);
+    rig.cluster.create_topic("orders", 1);
+    rig.produce("orders", 0, 40).await;
+    let client = rig.client().await;
+    // 10..20 and 25..30 are to be handled, and what comes after 31.
+    let mut commit = Committed::at(10);
+    let id = client.topic("orders").await.unwrap().id;
+    commit.metadata = format!("logmill1 g=1 t={id} n=1 l=0:10+5,5+1");
+    let orders = Partition::new("orders", 0);
+    client.admin().commit("billing", &BTreeMap::from([(orders, commit)])).await.unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let lane = || node(&rig).store(store.clone()).order(Order::ByPartition);
+    let planner = lane().name("planner").build().await.unwrap();
+    planner.quiet();
+    while store.overview().await.unwrap().ready == 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    rig.cluster.delete_records("orders", 0, 22);
+    let tally = Tally::default();
+    let counted = tally.clone();
+    let handler = move |record: Received| std::future::ready(counted.count(&record));
+    // So many handlers that it takes all of the lane at once, and reads it in one go.
+    let node = lane().name("reader").concurrency(1_000).handler(handler).build().await.unwrap();
+    assert!(timeout(SOON, tally.reaches(14)).await.is_ok(), "{} of 14 handled", tally.distinct());
+    node.drain().await.unwrap();
+    planner.drain().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

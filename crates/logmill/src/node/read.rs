@@ -184,6 +184,8 @@ impl Reading {
                 run.position = to;
             }
             if position < end {
+                // It may lie before the unit, where all of the lane is settled: a reading that begins anew begins there.
+                run.position = run.position.max(position);
                 return;
             }
             if let Some(unit) = run.units.pop_front() {
