@@ -62,6 +62,7 @@ properties! {
     "fetch.max.wait.ms" = "500", Kind::Number(0, HOUR), "for how long a broker may hold a fetch back until fetch.min.bytes are there";
     "fetch.min.bytes" = "1", Kind::Number(1, INT), "how many bytes a broker collects before it answers a fetch";
     "group.instance.id" = "", Kind::Text, "a fixed member name: a restart within session.timeout.ms causes no rebalance (KIP-345)";
+    "group.protocol" = "auto", Kind::OneOf(&["auto", "classic", "consumer"]), "who shares partitions out among a consumer group's members: the brokers (consumer, KIP-848), the members themselves (classic), or the brokers where they can and the store is in memory, if their session timeout is no longer than the node's (auto)";
     "heartbeat.interval.ms" = "3000", Kind::Number(10, HOUR), "how often a member of a consumer group shows that it is alive; at most a third of session.timeout.ms";
     "isolation.level" = "read_committed", Kind::OneOf(&["read_committed", "read_uncommitted"]), "whether records of aborted and open transactions are hidden";
     "linger.ms" = "5", Kind::Number(0, HOUR), "for how long a record waits for others to share its batch";

@@ -7,6 +7,8 @@
 
 #[path = "client/log.rs"]
 mod log;
+#[path = "real_kafka/members.rs"]
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +18,6 @@ use logmill::Error;
 use logmill::client::Client;
 use logmill::client::admin::{Committed, NewTopic, OffsetAt};
 use logmill::client::fetch::{FetchOptions, Isolation, Position};
-use logmill::client::membership::{Commit, Event, Membership, MembershipOptions, MembershipToken};
 use logmill_protocol::error::ErrorCode;
 use logmill_protocol::ids::Partition;
 use logmill_testkit::launch::{Kafka, KafkaOptions, Software, skipped};
@@ -45,6 +46,7 @@ async fn java(kafka: &Kafka, class: &str, words: &[&str], input: &str) -> String
 async fn one_broker(version: &str) {
     let options = KafkaOptions::default()
         .version(version)
+        .set("group.consumer.session.timeout.ms", 3_000)
         .set("log.cleaner.backoff.ms", 200)
         .set("log.initial.task.delay.ms", 0);
     let kafka = Kafka::start(options).await.unwrap();
@@ -56,8 +58,7 @@ async fn one_broker(version: &str) {
     deleted(&client).await;
     compacted(&client).await;
     groups_without_members(&kafka, &client).await;
-    membership(&kafka, &client).await;
-    taken_over_from_java(&kafka, &client).await;
+    members::all(&kafka, &client, !version.starts_with('3')).await;
 }
 
 #[tokio::test]
@@ -264,162 +265,6 @@ async fn groups_without_members(kafka: &Kafka, client: &Client) {
         Err(error) => assert_eq!(error.code(), Some(ErrorCode::GroupIdNotFound), "{error:?}"),
     }
     assert_eq!(admin.describe_group("by-hand").await.unwrap(), None);
-}
-
-fn options() -> MembershipOptions {
-    let mut options = MembershipOptions::new(["grouped"]);
-    options.session_timeout = Duration::from_secs(3);
-    options.heartbeat_interval = Duration::from_millis(500);
-    options.rebalance_timeout = Duration::from_secs(10);
-    options
-}
-
-/// A member, and what it holds by the events it was told.
-struct Member {
-    membership: Membership,
-    held: BTreeSet<Partition>,
-    token: Option<MembershipToken>,
-}
-
-impl Member {
-    fn join(client: &Client, group: &str) -> Self {
-        let membership = Membership::join(client, group, options());
-        Self { membership, held: BTreeSet::new(), token: None }
-    }
-
-    async fn step(&mut self) {
-        match self.membership.next().await.unwrap() {
-            Event::Assigned { partitions, token } => {
-                self.held.extend(partitions);
-                self.token = Some(token);
-            }
-            Event::Revoked { partitions, release } => {
-                self.held.retain(|held| !partitions.contains(held));
-                release.done();
-            }
-            Event::Lost { partitions } => self.held.retain(|held| !partitions.contains(held)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn until_holding(&mut self, partitions: usize) {
-        let reached = async {
-            while self.held.len() != partitions {
-                self.step().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("not assigned in time");
-    }
-
-    async fn commit(&self, token: &MembershipToken, index: i32, offset: i64) -> logmill::Result<()> {
-        let partition = Partition::new("grouped", index);
-        let commit = Commit { partition, offset, leader_epoch: -1, metadata: "note".to_owned() };
-        let refused = self.membership.commit(token, vec![commit]).await?;
-        assert!(refused.is_empty(), "{refused:?}");
-        Ok(())
-    }
-}
-
-async fn membership(kafka: &Kafka, client: &Client) {
-    // The first member lives in a runtime of its own, which stands still whenever nobody drives it: to
-    // the broker and to itself that is a process that was stopped and goes on later.
-    let address = kafka.bootstrap();
-    let (go, gone) = (tokio::sync::oneshot::channel::<()>(), tokio::sync::oneshot::channel());
-    let (held, holding) = tokio::sync::oneshot::channel();
-    let paused = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut member = runtime.block_on(async {
-            let client = Client::builder().brokers(address).connect().await.unwrap();
-            let mut member = Member::join(&client, "shared");
-            member.until_holding(2).await;
-            member.commit(&member.token.clone().unwrap(), 0, 1).await.unwrap();
-            member
-        });
-        held.send(()).unwrap();
-        go.1.blocking_recv().unwrap();
-        // Awake again, with the token from before and not knowing of anything.
-        let token = member.token.clone().unwrap();
-        let late = runtime.block_on(member.commit(&token, 0, 0));
-        let told = runtime
-            .block_on(async { tokio::time::timeout(Duration::from_secs(20), member.until_holding(0)).await });
-        gone.0.send((late, told.is_ok())).unwrap();
-    });
-    holding.await.unwrap();
-    let mut second = Member::join(client, "shared");
-    second.until_holding(2).await;
-    let token = second.token.clone().unwrap();
-    second.commit(&token, 0, 7).await.unwrap();
-    go.0.send(()).unwrap();
-    let (late, told) = gone.1.await.unwrap();
-    let error = late.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::NotOwner { code: ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration, .. }
-        ),
-        "{error:?}"
-    );
-    assert!(told, "it learnt that it had lost its partitions");
-    paused.join().unwrap();
-    let committed = client.admin().committed("shared", None).await.unwrap();
-    assert_eq!(committed[&Partition::new("grouped", 0)].offset, 7, "the late commit changed nothing");
-
-    // Somebody new comes: the token of before the rebalance is of an older generation.
-    let old = second.token.clone().unwrap();
-    let mut third = Member::join(client, "shared");
-    let both = async { tokio::join!(second.until_holding(1), third.until_holding(1)) };
-    tokio::time::timeout(Duration::from_secs(30), both).await.expect("two members share two partitions");
-    let error = second.commit(&old, 0, 1).await.unwrap_err();
-    assert!(matches!(error, Error::NotOwner { code: ErrorCode::IllegalGeneration, .. }), "{error:?}");
-    // Letting go took a round of its own, so the token may be that of the round before the last.
-    let index = second.held.first().unwrap().index;
-    while let Err(error) = second.commit(&second.token.clone().unwrap(), index, 8).await {
-        assert!(matches!(error, Error::NotOwner { code: ErrorCode::IllegalGeneration, .. }), "{error:?}");
-        tokio::time::timeout(Duration::from_secs(30), second.step()).await.expect("a newer token");
-    }
-
-    // Kafka's own tool shows members, their partitions and the commits.
-    let text = java(kafka, GROUPS, &["--describe", "--group", "shared", "--members", "--verbose"], "").await;
-    assert_eq!(text.lines().filter(|line| line.contains("logmill-test")).count(), 2, "{text}");
-    assert!(text.contains("grouped"), "{text}");
-    let text = java(kafka, GROUPS, &["--describe", "--group", "shared"], "").await;
-    assert!(text.lines().filter(|line| line.contains("logmill-test")).count() == 2, "{text}");
-    let text = java(kafka, GROUPS, &["--describe", "--group", "shared", "--state"], "").await;
-    assert!(text.contains("Stable") && text.contains("logmill"), "{text}");
-    second.membership.leave().await;
-    third.membership.leave().await;
-    let described = client.admin().describe_group("shared").await.unwrap().unwrap();
-    assert_eq!((&*described.state, described.members.len()), ("Empty", 0));
-}
-
-/// A Java consumer was here before, and comes back afterwards: each goes on where the other stopped.
-async fn taken_over_from_java(kafka: &Kafka, client: &Client) {
-    let partition = Partition::new("handed", 0);
-    client.admin().create_topic(NewTopic::new("handed", 1)).await.unwrap();
-    fill(client, &partition, 2).await;
-    let read = ["--topic", "handed", "--group", "hand", "--timeout-ms", "20000"];
-    let words = [&read[..], &["--from-beginning", "--max-messages", "5"]].concat();
-    let text = java(kafka, CONSOLE_CONSUMER, &words, "").await;
-    assert_eq!(text.lines().collect::<Vec<_>>(), ["v0", "v1", "v2", "v3", "v4"]);
-    let committed = client.admin().committed("hand", None).await.unwrap();
-    assert_eq!(committed[&partition].offset, 5);
-
-    let mut options = options();
-    options.topics = vec!["handed".to_owned()];
-    let mut membership = Membership::join(client, "hand", options);
-    let token = loop {
-        match membership.next().await.unwrap() {
-            Event::Assigned { partitions, token } if partitions.contains(&partition) => break token,
-            _ => {}
-        }
-    };
-    let commit = Commit { partition: partition.clone(), offset: 12, leader_epoch: -1, metadata: "m".into() };
-    assert!(membership.commit(&token, vec![commit]).await.unwrap().is_empty());
-    membership.leave().await;
-
-    let words = [&read[..], &["--max-messages", "8"]].concat();
-    let text = java(kafka, CONSOLE_CONSUMER, &words, "").await;
-    assert_eq!(text.lines().next(), Some("v12"), "{text}");
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 //! meanwhile, and handed back at the watermark.
 
 use std::process::Output;
+use std::time::Duration;
 
-use logmill_testkit::launch::{Kafka, KafkaOptions, Software, java_tool, skipped};
+use logmill::client::Client;
+use logmill_testkit::launch::{Kafka, KafkaOptions, Redis, RedisOptions, Software, java_tool, skipped};
 
 use super::harness::{Running, logmill, logmill_with};
 
@@ -54,6 +56,30 @@ impl Group<'_> {
         (row["lag"].as_u64().unwrap(), row["settled_above"].as_u64().unwrap())
     }
 
+    /// What the Java client reads in the group until no record has come for some seconds.
+    async fn java_joins(&self, protocol: &str) -> Vec<u32> {
+        let protocol = format!("group.protocol={protocol}");
+        let words = ["--topic", self.topic, "--group", self.name, "--command-property", &protocol];
+        let until = ["--from-beginning", "--timeout-ms", "10000"];
+        let done = self.java(CONSUMER, &[&words[..], &until].concat()).await;
+        numbers(&String::from_utf8_lossy(&done.stdout))
+    }
+
+    /// Waits until so many members have partitions.
+    async fn until_shared_by(&self, client: &Client, wanted: usize) {
+        let shared = async {
+            loop {
+                let described = client.admin().describe_group(self.name).await.unwrap();
+                let members = described.map(|group| group.members).unwrap_or_default();
+                if members.iter().filter(|member| !member.partitions.is_empty()).count() == wanted {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), shared).await.expect("they do not share");
+    }
+
     async fn describe(&self) -> Vec<Vec<String>> {
         let done = self.java(GROUPS, &["--describe", "--group", self.name]).await;
         let text = String::from_utf8(done.stdout).unwrap();
@@ -100,11 +126,6 @@ async fn a_java_group_is_taken_over_and_goes_on_where_logmill_stopped() {
                 "{row:?}"
             );
         }
-        let refused = group
-            .java(CONSUMER, &["--topic", protocol, "--group", group.name, "--timeout-ms", "60000"])
-            .await;
-        let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(said.contains("InconsistentGroupProtocol"), "{said}");
         assert_eq!(node.signal("TERM"), (vec![], Some(0)));
 
         group.produce(3, 300..600).await;
@@ -115,6 +136,62 @@ async fn a_java_group_is_taken_over_and_goes_on_where_logmill_stopped() {
         assert_eq!(together(&third, &last), Vec::from_iter(300..600), "{protocol}");
         assert_eq!(group.lag(), (0, 0));
     }
+}
+
+#[tokio::test]
+async fn java_clients_and_a_node_share_the_partitions_while_both_are_there() {
+    if skipped(&[Software::Kafka]) {
+        return;
+    }
+    let kafka = Kafka::start(KafkaOptions::default()).await.unwrap();
+    let b = &*kafka.bootstrap();
+    let client = Client::builder().brokers(b).connect().await.unwrap();
+    for protocol in ["classic", "consumer"] {
+        let group = Group { kafka: &kafka, b, name: &format!("sharers-{protocol}"), topic: protocol };
+        group.produce(3, 0..300).await;
+        // Taken over without a stop,
+        let more = async {
+            group.until_shared_by(&client, 1).await;
+            let node = Running::start(&group.logmill("consume", &[]));
+            group.until_shared_by(&client, 2).await;
+            group.produce(3, 300..600).await;
+            node
+        };
+        let (before, node) = tokio::join!(group.java_joins(protocol), more);
+        while group.lag() != (0, 0) {}
+        // and handed back.
+        let more = async {
+            group.until_shared_by(&client, 2).await;
+            group.produce(3, 600..900).await;
+        };
+        let (after, ()) = tokio::join!(group.java_joins(protocol), more);
+        while group.lag() != (0, 0) {}
+        let (ours, ended) = node.signal("TERM");
+        let ours = numbers(&ours.join("\n"));
+        let all = together(&together(&before, &ours), &after);
+        assert_eq!((all, ended), (Vec::from_iter(0..900), Some(0)), "{protocol}");
+        let shares = [before.len(), ours.len(), after.len()];
+        assert!(shares[0] > 300 && shares[2] > 0, "{protocol}: {shares:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_java_client_is_kept_out_of_a_group_whose_nodes_share_units() {
+    if skipped(&[Software::Kafka, Software::Redis]) {
+        return;
+    }
+    let kafka = Kafka::start(KafkaOptions::default()).await.unwrap();
+    let b = &*kafka.bootstrap();
+    let redis = Redis::start(RedisOptions::default()).await.unwrap();
+    let group = Group { kafka: &kafka, b, name: "loners", topic: "trees" };
+    group.produce(3, 0..300).await;
+    let mut node = Running::start(&group.logmill("consume", &["-o", "beginning", "--redis", &redis.url()]));
+    node.line().unwrap();
+    let words = ["--topic", "trees", "--group", "loners", "--timeout-ms", "60000"];
+    let refused = group.java(CONSUMER, &words).await;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("InconsistentGroupProtocol"), "{said}");
+    assert_eq!(node.signal("TERM").1, Some(0));
 }
 
 /// Retries record 100 and acknowledges all others.

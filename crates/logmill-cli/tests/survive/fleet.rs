@@ -41,13 +41,27 @@ impl Fleet {
         records: usize,
         redis: Option<&str>,
     ) -> Self {
+        let mut fleet = Self::empty(client, brokers, group, topic, records, redis);
+        fleet.add(3);
+        fleet
+    }
+
+    /// A group without nodes yet.
+    pub(crate) fn empty(
+        client: &Client,
+        brokers: &str,
+        group: &str,
+        topic: &str,
+        records: usize,
+        redis: Option<&str>,
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("logmill-survive-{}-{group}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let words = "consume -o beginning -J --lease 3s --session-timeout 6s --commit-interval 500ms";
         let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         words.extend(["-b", brokers, "-g", group, "-t", topic].map(str::to_owned));
         words.extend(redis.into_iter().flat_map(|url| ["--redis".to_owned(), url.to_owned()]));
-        let mut fleet = Self {
+        Self {
             nodes: Vec::new(),
             tally: Arc::new(Tally::new(records)),
             group: group.to_owned(),
@@ -56,16 +70,21 @@ impl Fleet {
             words,
             folder,
             client: client.clone(),
-        };
-        fleet.add(3);
-        fleet
+        }
     }
 
     /// Starts so many more nodes.
     pub(crate) fn add(&mut self, nodes: usize) {
+        self.add_with(nodes, &[]);
+    }
+
+    /// Starts so many more nodes, with these words too.
+    pub(crate) fn add_with(&mut self, nodes: usize, more: &[&str]) {
+        let more: Vec<String> = more.iter().copied().map(str::to_owned).collect();
         for _ in 0..nodes {
             let number = self.nodes.len();
-            let words = [&self.words[..], &["-X".to_owned(), format!("client.id=node-{number}")]].concat();
+            let words =
+                [&self.words[..], &more, &["-X".to_owned(), format!("client.id=node-{number}")]].concat();
             self.nodes.push(NodeProcess::start(number, &words, &self.folder, self.tally.clone()));
         }
     }
@@ -102,6 +121,25 @@ impl Fleet {
         self.tally.distinct()
     }
 
+    /// Ends one node in good order.
+    pub(crate) fn drain(&mut self, node: usize) {
+        let status = self.nodes[node].drain();
+        if !status.success() {
+            self.fail(&format!("node {node} ended with {status}, and was to drain at SIGTERM"));
+        }
+    }
+
+    /// Waits until Kafka has given partitions to this node.
+    pub(crate) async fn has_partitions(&self, node: usize) {
+        let name = format!("node-{node}");
+        let has_some = async || {
+            let group = self.client.admin().describe_group(&self.group).await.unwrap();
+            let members = group.map(|group| group.members).unwrap_or_default();
+            members.iter().any(|member| member.client_id == name && !member.partitions.is_empty())
+        };
+        self.until(&format!("{name} has partitions"), has_some).await;
+    }
+
     /// The node that Kafka has given the narrow topic's only partition.
     pub(crate) async fn organiser(&self) -> usize {
         let group = self.client.admin().describe_group(&self.group).await.unwrap().unwrap();
@@ -115,7 +153,7 @@ impl Fleet {
     pub(crate) async fn finish(mut self, allowed: impl Fn(&Line) -> bool) {
         self.reaches(self.records).await;
         self.committed().await;
-        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| !self.nodes[*at].was_killed()).collect();
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| !self.nodes[*at].has_ended()).collect();
         for node in &running {
             self.nodes[*node].signal("TERM");
         }

@@ -10,13 +10,14 @@
 //! | `node` | one process: started, killed, paused, its lines read |
 //! | `tally` | who printed what, and when |
 //! | `fleet` | three nodes of a group, and the verdict |
-//! | `dead`, `nodes`, `order`, `redis`, `kafka`, `template` | the scenarios |
+//! | `dead`, `members`, `nodes`, `order`, `redis`, `kafka`, `template` | the scenarios |
 #![allow(clippy::unwrap_used)]
 
 mod control;
 mod dead;
 mod fleet;
 mod kafka;
+mod members;
 mod node;
 mod nodes;
 mod order;

@@ -21,7 +21,7 @@ pub(crate) struct NodeProcess {
     pub(crate) number: usize,
     child: Child,
     /// The scenario ended it.
-    killed: bool,
+    ended: bool,
     reader: Option<JoinHandle<()>>,
     log: PathBuf,
 }
@@ -38,7 +38,7 @@ impl NodeProcess {
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let reader = std::thread::spawn(move || read(number, stdout, &tally));
-        Self { number, child, killed: false, reader: Some(reader), log }
+        Self { number, child, ended: false, reader: Some(reader), log }
     }
 
     /// Sends a signal by name. The shell's own `kill` is used: Rust has none without unsafe code.
@@ -50,7 +50,7 @@ impl NodeProcess {
     /// Kills it with SIGKILL, and gives the time of its death. What it wrote before counts.
     pub(crate) fn kill9(&mut self) -> Instant {
         let at = Instant::now();
-        self.killed = true;
+        self.ended = true;
         self.child.kill().unwrap();
         self.wait();
         at
@@ -65,9 +65,16 @@ impl NodeProcess {
         status
     }
 
-    /// Whether the scenario killed it. Any other node is to live until it is asked to end.
-    pub(crate) fn was_killed(&self) -> bool {
-        self.killed
+    /// Asks it to end, waits until it has, and says how.
+    pub(crate) fn drain(&mut self) -> ExitStatus {
+        self.ended = true;
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Whether the scenario has ended it. Any other node is to live until it is asked to end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether it has logged these words.

@@ -122,6 +122,11 @@ pub(super) fn server_properties(options: &KafkaOptions, index: usize, ports: &[P
     // A consumer group starts as soon as its first member joins; members may be lost quickly.
     set("group.initial.rebalance.delay.ms", "0".into());
     set("group.min.session.timeout.ms", "1000".into());
+    // The newer group protocol's timeouts are the brokers'; tests that ask for 6 s or more get that protocol.
+    set("group.consumer.min.session.timeout.ms", "1000".into());
+    set("group.consumer.session.timeout.ms", "6000".into());
+    set("group.consumer.min.heartbeat.interval.ms", "100".into());
+    set("group.consumer.heartbeat.interval.ms", "1000".into());
     // A dead broker is noticed within seconds, a stopped one hands its leaders over at once.
     set("broker.session.timeout.ms", "4000".into());
     set("broker.heartbeat.interval.ms", "500".into());

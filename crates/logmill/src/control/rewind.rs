@@ -16,7 +16,6 @@ use super::Control;
 use super::asked::Rewind;
 use crate::client::admin::{Committed, OffsetAt};
 use crate::client::fetch::Isolation;
-use crate::client::membership::ASSIGNOR;
 use crate::error::{Error, Result};
 use crate::ledger::{Entry, EntryKey, SKIPPED};
 
@@ -163,7 +162,7 @@ impl Control {
     async fn has_members(&self) -> Result<bool> {
         let described = self.client.admin().describe_group(&self.group).await?;
         let Some(group) = described.filter(|group| !group.members.is_empty()) else { return Ok(false) };
-        if group.assignor.is_empty() || group.assignor == ASSIGNOR {
+        if group.has_nodes() {
             return Ok(true);
         }
         let subject = format!(

@@ -12,7 +12,6 @@ use super::obstacle::Obstacle;
 use crate::client::Client;
 use crate::client::TopicInfo;
 use crate::client::admin::Committed;
-use crate::client::membership::ASSIGNOR;
 use crate::control::Control;
 use crate::ledger::Ledger;
 use crate::store::Store;
@@ -152,7 +151,7 @@ impl<'a> Doctor<'a> {
             described.members.iter().flat_map(|member| &member.partitions).collect();
         (found.members, found.organised) = (described.members.len(), assigned.len());
         found.state.clone_from(&described.state);
-        if !described.assignor.is_empty() && described.assignor != ASSIGNOR {
+        if !described.has_nodes() {
             return found.add(Obstacle::OtherClient { assignor: described.assignor });
         }
         if described.state != "Stable" {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use logmill_protocol::ids::Partition;
 
 use crate::client::Client;
+use crate::client::admin::DescribedMember;
 use crate::error::Result;
 use crate::node::About;
 use crate::store::Store;
@@ -47,13 +48,24 @@ pub async fn nodes(client: &Client, group: &str, store: Option<&dyn Store>) -> R
     }
     let described = client.admin().describe_group(group).await?;
     for member in described.into_iter().flat_map(|group| group.members) {
-        let Some(about) = About::read(&member.about) else { continue };
-        let Some(name) = about.node.clone() else { continue };
-        let node = nodes.entry(name.clone()).or_insert_with(|| NodeSeen::of(name, Some(about)));
+        let Some((name, about)) = said_by(&member) else { continue };
+        let node = nodes.entry(name.clone()).or_insert_with(|| {
+            // In the newer protocol a member says no more than its name; those that speak it have a store of their own.
+            let private_store = about.as_ref().is_none_or(|about| about.private_store);
+            NodeSeen { private_store, ..NodeSeen::of(name, about) }
+        });
         node.host = Some(member.host.trim_start_matches('/').to_owned());
         node.organises = member.partitions;
     }
     Ok(nodes.into_values().collect())
+}
+
+/// The name of a member that is a node, and what else it says of itself, if it can.
+fn said_by(member: &DescribedMember) -> Option<(String, Option<About>)> {
+    let Some(about) = About::read(&member.about) else {
+        return member.node.clone().map(|name| (name, None));
+    };
+    Some((about.node.clone()?, Some(about)))
 }
 
 async fn of_store(store: &dyn Store, nodes: &mut BTreeMap<String, NodeSeen>) -> Result<()> {

@@ -283,7 +283,7 @@ impl<W> NodeBuilder<W> {
         self
     }
 
-    /// After this time without a sign of life Kafka gives an organiser's partitions to another. 45 s.
+    /// After this time without a sign of life, at the latest, Kafka gives an organiser's partitions to another. 45 s.
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.settings.session_timeout = timeout;
         self

@@ -12,7 +12,7 @@ use super::about::About;
 use super::settings::Organise;
 use super::state::NodeState;
 use crate::client::Client;
-use crate::client::membership::{Membership, MembershipOptions};
+use crate::client::membership::{GroupProtocol, Membership, MembershipOptions};
 use crate::organiser::Organiser;
 
 /// How many nodes organise when the store is shared: one does the work, and losing two stops nothing.
@@ -87,9 +87,15 @@ async fn announce(state: &NodeState, about: &str) -> Option<Announced> {
 fn join(client: &Client, state: &NodeState, about: About) -> Membership {
     let settings = &state.settings;
     let mut options = MembershipOptions::new(settings.topics.clone());
+    options.protocol = match GroupProtocol::named(client.settings().text("group.protocol")) {
+        // The newer one lets any consumer in, which would be given partitions whose units are in the hands of nodes.
+        GroupProtocol::Auto if !about.private_store => GroupProtocol::Classic,
+        protocol => protocol,
+    };
     options.session_timeout = settings.session_timeout;
     options.heartbeat_interval = (settings.session_timeout / 5).min(options.heartbeat_interval);
     options.rebalance_timeout = settings.drain_timeout.mul_f64(1.5).max(settings.session_timeout);
+    options.name = settings.node.clone();
     options.about = about.of(&settings.node).json().into();
     Membership::join(client, &settings.group, options)
 }

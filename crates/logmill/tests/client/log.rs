@@ -191,7 +191,8 @@ impl Transaction {
     }
 }
 
-async fn ask<R: Request>(client: &Client, to: Target, request: &R, newest: i16) -> R::Response {
+/// Asks a broker once; the first that is known, if it matters not which.
+pub(crate) async fn ask<R: Request>(client: &Client, to: Target, request: &R, newest: i16) -> R::Response {
     let deadline = Instant::now() + Duration::from_secs(30);
     let broker = match to {
         Target::Broker(broker) => broker,

@@ -20,6 +20,7 @@ use logmill_protocol::wire::Str;
 use super::Admin;
 use crate::client::cluster::{Ask, Target};
 use crate::client::membership::protocol::{decode_about, decode_assignment};
+use crate::client::membership::{ASSIGNOR, node_of};
 use crate::error::{Error, Result};
 
 /// A consumer group in a listing.
@@ -48,6 +49,16 @@ pub struct DescribedGroup {
     pub members: Vec<DescribedMember>,
 }
 
+impl DescribedGroup {
+    /// Whether its members are nodes, or some of them, and not only other clients.
+    pub(crate) fn has_nodes(&self) -> bool {
+        // In the newer protocol the assignor is the broker's own, whoever the members are.
+        self.assignor.is_empty()
+            || self.assignor == ASSIGNOR
+            || self.members.iter().any(|member| member.node.is_some())
+    }
+}
+
 /// A member of a consumer group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,6 +75,8 @@ pub struct DescribedMember {
     pub partitions: Vec<Partition>,
     /// What it says about itself: user data of the classic protocol. Empty while the group is rebalanced.
     pub about: Bytes,
+    /// The node's name that its id has, in the newer protocol, where members draw their ids.
+    pub(crate) node: Option<String>,
 }
 
 impl Admin {
@@ -166,6 +179,7 @@ fn of_classic(group: classic::DescribedGroup) -> DescribedGroup {
         // Members of other kinds than consumers write what they like here.
         partitions: decode_assignment(member.member_assignment).unwrap_or_default().into_iter().collect(),
         about: decode_about(member.member_metadata),
+        node: None,
     };
     let mut members: Vec<_> = group.members.into_iter().map(member).collect();
     members.sort_by(|a, b| a.id.cmp(&b.id));
@@ -195,6 +209,7 @@ fn of_modern(group: modern::DescribedGroup) -> DescribedGroup {
         host: member.client_host.to_string(),
         partitions: partitions(member.assignment),
         about: Bytes::new(),
+        node: node_of(&member.member_id).map(str::to_owned),
     };
     let mut members: Vec<_> = group.members.into_iter().map(member).collect();
     members.sort_by(|a, b| a.id.cmp(&b.id));

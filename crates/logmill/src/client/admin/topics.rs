@@ -17,8 +17,9 @@ use super::Admin;
 use crate::client::cluster::{Ask, Target, TopicInfo, describe_topic};
 use crate::error::{Error, Result};
 
-/// The number of topics among the kinds of things that have settings.
+/// The numbers of topics and groups among the kinds of things that have settings.
 const RESOURCE_TOPIC: i8 = 2;
+const RESOURCE_GROUP: i8 = 32;
 
 /// A topic to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,9 +202,21 @@ impl Admin {
     /// # Errors
     /// It does not exist, or may not be described.
     pub async fn topic_settings(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        self.settings_of(RESOURCE_TOPIC, name).await
+    }
+
+    /// A consumer group's settings in force, by their names, as `consumer.session.timeout.ms`. Kafka 4.0 and later.
+    ///
+    /// # Errors
+    /// The brokers have none for groups, or they may not be described.
+    pub async fn group_settings(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        self.settings_of(RESOURCE_GROUP, name).await
+    }
+
+    async fn settings_of(&self, resource_type: i8, name: &str) -> Result<BTreeMap<String, String>> {
         let request = DescribeConfigsRequest {
             resources: vec![DescribeConfigsResource {
-                resource_type: RESOURCE_TOPIC,
+                resource_type,
                 resource_name: Str::from(name),
                 configuration_keys: None,
             }],

@@ -1,10 +1,11 @@
 //! The task behind a membership: rounds, and heartbeats between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use logmill_protocol::error::ErrorCode;
-use logmill_protocol::ids::Partition;
+use logmill_protocol::ids::{Partition, Uuid};
 use logmill_protocol::messages::ApiKey;
 use logmill_protocol::messages::heartbeat::HeartbeatRequest;
 use logmill_protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
@@ -23,7 +24,7 @@ use crate::client::cluster::Purpose;
 use crate::error::{Error, Result};
 
 /// After a round that failed.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// After a refusal that only a person can mend.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
@@ -35,10 +36,13 @@ const RECOUNT: Duration = Duration::from_secs(10);
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// What comes after a round.
-enum Next {
+pub(super) enum Next {
     Rejoin,
     End,
 }
+
+/// Partitions that the owner is letting go of, and until when it may.
+pub(super) type Releasing = Option<(Vec<Partition>, Instant, oneshot::Receiver<()>)>;
 
 /// See the module.
 pub(super) struct Driver {
@@ -51,6 +55,14 @@ pub(super) struct Driver {
     pub(super) generation: i32,
     /// What this member holds; revoked partitions until they are let go.
     pub(super) owned: BTreeSet<Partition>,
+    /// Whether it speaks the newer protocol, whose epochs are generations here.
+    pub(super) newer: bool,
+    /// The broker has the newer protocol, but not for this group.
+    pub(super) refused: bool,
+    /// How long it may be silent.
+    pub(super) session: Duration,
+    /// The ids that the newer protocol knows the topics by.
+    pub(super) ids: BTreeMap<Arc<str>, Uuid>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
     last_heard: Instant,
@@ -69,10 +81,14 @@ impl Driver {
             id: client.chance().number(),
             client,
             group,
+            session: options.session_timeout,
             options,
             member_id: Str::default(),
             generation: -1,
             owned: BTreeSet::new(),
+            newer: false,
+            refused: false,
+            ids: BTreeMap::new(),
             events,
             stop,
             last_heard: Instant::now(),
@@ -102,8 +118,15 @@ impl Driver {
         self.client.forget_group(self.id);
     }
 
-    /// Joins, tells the owner, and beats until there is a reason to join again.
     async fn round(&mut self) -> Result<Next> {
+        if self.generation < 0 {
+            self.choose().await?;
+        }
+        if self.newer { self.follow().await } else { self.classic().await }
+    }
+
+    /// Joins, tells the owner, and beats until there is a reason to join again.
+    async fn classic(&mut self) -> Result<Next> {
         let asked = Instant::now();
         let joined = self.join().await?;
         self.heard(asked);
@@ -121,16 +144,24 @@ impl Driver {
     }
 
     /// The coordinator has answered what it was asked then.
-    fn heard(&mut self, asked: Instant) {
+    pub(super) fn heard(&mut self, asked: Instant) {
         self.last_heard = Instant::now();
-        self.alive.set(asked + self.options.session_timeout);
+        self.alive.set(asked + self.session);
     }
 
-    async fn tell(&self, event: Event) -> Option<()> {
+    /// Whether the coordinator may still count on this member.
+    pub(super) fn is_known(&self) -> bool {
+        self.last_heard.elapsed() < self.session
+    }
+
+    pub(super) async fn tell(&self, event: Event) -> Option<()> {
         self.events.send(event).await.ok()
     }
 
-    async fn revoke(&self, partitions: Vec<Partition>) -> (Vec<Partition>, Instant, oneshot::Receiver<()>) {
+    pub(super) async fn revoke(
+        &self,
+        partitions: Vec<Partition>,
+    ) -> (Vec<Partition>, Instant, oneshot::Receiver<()>) {
         let (held, released) = oneshot::channel();
         // In time to join again before the coordinator gives up on this member.
         let deadline = Instant::now() + self.options.rebalance_timeout.mul_f64(0.8);
@@ -139,11 +170,14 @@ impl Driver {
         (partitions, deadline, released)
     }
 
-    async fn beat(
-        &mut self,
-        joined: Joined,
-        mut releasing: Option<(Vec<Partition>, Instant, oneshot::Receiver<()>)>,
-    ) -> Result<Next> {
+    /// They are held no more.
+    pub(super) fn forget(&mut self, releasing: &mut Releasing) {
+        for partition in releasing.take().map(|(partitions, ..)| partitions).unwrap_or_default() {
+            self.owned.remove(&partition);
+        }
+    }
+
+    async fn beat(&mut self, joined: Joined, mut releasing: Releasing) -> Result<Next> {
         let mut beat = tokio::time::interval(self.options.heartbeat_interval);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut recount = tokio::time::interval(RECOUNT);
@@ -151,18 +185,10 @@ impl Driver {
         let mut changes = self.client.changes();
         let mut wanted = false;
         loop {
-            let let_go = async {
-                match &mut releasing {
-                    Some((_, deadline, released)) => drop(tokio::time::timeout_at(*deadline, released).await),
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                () = let_go => {
-                    for partition in releasing.take().map(|(partitions, ..)| partitions).unwrap_or_default() {
-                        self.owned.remove(&partition);
-                    }
+                () = let_go(&mut releasing) => {
+                    self.forget(&mut releasing);
                     return Ok(Next::Rejoin);
                 }
                 _ = beat.tick() => wanted |= self.heartbeat().await?,
@@ -185,7 +211,7 @@ impl Driver {
             ..Default::default()
         };
         let asked = Instant::now();
-        let deadline = asked + self.options.session_timeout / 3;
+        let deadline = asked + self.session / 3;
         let answer = async { self.coordinator().await?.call(&request, deadline).await }.await;
         let outcome = answer.and_then(|response| self.check(ApiKey::Heartbeat, response.error_code));
         match outcome {
@@ -198,9 +224,7 @@ impl Driver {
                 Ok(true)
             }
             // A coordinator that moved or restarted knows this member again when it is back.
-            Err(error)
-                if error.is_retriable() && self.last_heard.elapsed() < self.options.session_timeout =>
-            {
+            Err(error) if error.is_retriable() && self.is_known() => {
                 debug!(group = self.group, %error, "heartbeat not answered");
                 Ok(false)
             }
@@ -219,10 +243,9 @@ impl Driver {
     /// A round did not succeed: decide what is still held, and wait a little.
     async fn failed(&mut self, error: Error) {
         let code = error.code();
-        let expired = self.last_heard.elapsed() >= self.options.session_timeout;
-        if code.is_some_and(is_stale) || expired {
+        if code.is_some_and(is_stale) || !self.is_known() {
             warn!(group = self.group, %error, "no longer a member; joining anew");
-            if code != Some(ErrorCode::IllegalGeneration) {
+            if !self.newer && code != Some(ErrorCode::IllegalGeneration) {
                 self.member_id = Str::default();
             }
             self.generation = -1;
@@ -252,6 +275,9 @@ impl Driver {
         }
         let deadline = Instant::now() + LEAVE;
         let leaving = async {
+            if self.newer {
+                return self.resign(deadline).await;
+            }
             // Not behind a join that may still be held back on this membership's own connection.
             let coordinator = self.client.coordinator(&self.group, deadline).await?;
             let connection = self.client.connection(coordinator, Purpose::Control, deadline).await?;
@@ -264,12 +290,20 @@ impl Driver {
             } else {
                 request.member_id = self.member_id.clone();
             }
-            connection.start_at(&request, version, deadline).await?.await
+            connection.start_at(&request, version, deadline).await?.await.map(drop)
         };
         match tokio::time::timeout_at(deadline, leaving).await {
-            Ok(Ok(_)) => debug!(group = self.group, "left the consumer group"),
+            Ok(Ok(())) => debug!(group = self.group, "left the consumer group"),
             Ok(Err(error)) => debug!(group = self.group, %error, "did not leave in good order"),
             Err(_) => debug!(group = self.group, "leaving took too long"),
         }
+    }
+}
+
+/// Until the owner has let go, or has had its time; for ever if there is nothing to let go of.
+pub(super) async fn let_go(releasing: &mut Releasing) {
+    match releasing {
+        Some((_, deadline, released)) => drop(tokio::time::timeout_at(*deadline, released).await),
+        None => std::future::pending().await,
     }
 }

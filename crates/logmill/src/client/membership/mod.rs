@@ -1,19 +1,23 @@
-//! Membership in a consumer group, by Kafka's classic protocol (KIP-62, KIP-394, KIP-429): which
-//! partitions this process is responsible for, and commits that only their holder can make.
+//! Membership in a consumer group, by Kafka's newer protocol (KIP-848) or the classic one (KIP-62, KIP-394, KIP-429):
+//! which partitions this process is responsible for, and commits that only their holder can make.
 //!
 //! ```text
 //! join ─► sync ─► Assigned ─► heartbeats ─► (someone came or went) ─► join …
 //!                 Revoked ─► the owner lets go, commits, releases ──┘
 //! ```
 //!
+//! In the newer protocol there are no rounds: heartbeats say what is held, and answers what is to be.
+//!
 //! A broker checks a commit's member and generation, not whether the partition is that member's. So a
 //! commit carries the [`MembershipToken`] under which the partition was held when its offset was read.
 
 mod alive;
 mod assignor;
+mod choice;
 mod commit;
 mod driver;
 pub(super) mod protocol;
+mod reconcile;
 mod round;
 
 use std::time::Duration;
@@ -29,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use super::Client;
 
 pub(crate) use alive::Alive;
+pub use choice::GroupProtocol;
+pub(crate) use choice::node_of;
 pub use commit::Commit;
 pub(crate) use protocol::ASSIGNOR;
 
@@ -41,14 +47,18 @@ const EVENTS: usize = 16;
 pub struct MembershipOptions {
     /// The topics to share out.
     pub topics: Vec<String>,
-    /// A member silent for this long is taken for dead. 45 s.
+    /// Which group protocol it speaks. The newer one where it can.
+    pub protocol: GroupProtocol,
+    /// A member silent for this long is taken for dead; in the newer protocol the broker decides that. 45 s.
     pub session_timeout: Duration,
     /// How long members may take to let go of partitions. 60 s.
     pub rebalance_timeout: Duration,
     /// How often a member shows that it lives. 3 s; at most a third of the session timeout.
     pub heartbeat_interval: Duration,
-    /// What whoever describes the consumer group is told of this member. Nothing.
+    /// What whoever describes the consumer group is told of this member, in the classic protocol. Nothing.
     pub about: Bytes,
+    /// Its name, which is part of the id that it draws in the newer protocol. None.
+    pub name: String,
 }
 
 impl MembershipOptions {
@@ -56,10 +66,12 @@ impl MembershipOptions {
     pub fn new(topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             topics: topics.into_iter().map(Into::into).collect(),
+            protocol: GroupProtocol::default(),
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(60),
             heartbeat_interval: Duration::from_secs(3),
             about: Bytes::new(),
+            name: String::new(),
         }
     }
 }
@@ -72,7 +84,7 @@ pub struct MembershipToken {
 }
 
 impl MembershipToken {
-    /// The consumer group's generation.
+    /// The consumer group's generation; in the newer protocol the member's epoch.
     #[must_use]
     pub fn generation(&self) -> i32 {
         self.generation
